@@ -1,0 +1,1 @@
+"""Reference networks, the data they are trained on, the training recipe and trained checkpoints."""
