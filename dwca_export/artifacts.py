@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dwca_export.ncnn.param import Param
+    from dwca_export.ncnn.weights import Weight
+
 SourceKind = Literal["state_dict", "module", "torchscript", "exported_program", "onnx"]
 
 
@@ -33,3 +36,71 @@ class LoadedModel:
     shapes_from: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a model.
+
+    Attributes:
+        name: Name that the user knows it by: an argument of `forward`, a key of the returned dict, ...
+        shape: Static shape, batch axis included.
+        dtype: numpy's name of the element type.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class TorchModel:
+    """A network in inference form that takes and returns tensors only.
+
+    Attributes:
+        program: `torch.nn.Module` (TorchScript included) or `torch.export.ExportedProgram`.
+        inputs: What it takes, in order.
+        outputs: What it returns, in order, with the names that the user knows.
+        notes: What `prepare` changed or found.
+    """
+
+    program: Any
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An ONNX graph with static shapes.
+
+    Attributes:
+        proto: `onnx.ModelProto`, weights inside.
+        inputs: What it takes, in order.
+        outputs: What it returns, in order.
+        scopes: ONNX value -> path of the torch module (or of the operation in it) that computes it.
+    """
+
+    proto: Any
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    scopes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NcnnModel:
+    """An ncnn network: graph and weights.
+
+    Attributes:
+        param: The graph.
+        weights: Every weight in the order of the bin file.
+        inputs: What it takes, in order; blob `in0` is the first.
+        outputs: What it returns, in order; blob `out0` is the first.
+        taps: Names of the tapped values; before they are taken, blob `out<len(outputs)>` is the first.
+    """
+
+    param: Param
+    weights: tuple[Weight, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    taps: tuple[str, ...] = ()

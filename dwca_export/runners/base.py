@@ -1,0 +1,60 @@
+"""What every backend that runs a model has in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    import numpy as np
+    from typing_extensions import Self
+
+    from dwca_export.artifacts import TensorSpec
+
+from dwca_export.errors import InputRefusedError
+
+
+class Runner(Protocol):
+    """A model that is ready to run; `with` frees what it holds."""
+
+    def __enter__(self) -> Self:
+        """Return the runner itself."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Free what the runner holds."""
+
+    def infer(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the model once.
+
+        Args:
+            feeds: One array per input, batch axis included.
+
+        Returns:
+            One array per output, batch axis included, in the model's order.
+        """
+
+
+def check_feeds(feeds: Mapping[str, np.ndarray], inputs: Sequence[TensorSpec], where: str) -> None:
+    """Refuse feeds that are not exactly what the model was made for.
+
+    A network with fixed sizes answers other sizes with plausible wrong numbers, so no size is let through.
+
+    Raises:
+        InputRefusedError: A missing or unknown input, another shape or another element type.
+    """
+    expected = {spec.name for spec in inputs}
+    if set(feeds) != expected:
+        raise InputRefusedError(
+            f"inputs {sorted(feeds)} given, {sorted(expected)} expected", where=where, hint="name every input once"
+        )
+    for spec in inputs:
+        array = feeds[spec.name]
+        if array.shape != spec.shape or array.dtype.name != spec.dtype:
+            raise InputRefusedError(
+                f"input {spec.name!r} is {array.dtype.name} {list(array.shape)}, "
+                f"the model takes {spec.dtype} {list(spec.shape)} only",
+                where=where,
+                hint="resize the input, or export for this size (--shape) or for every size (--dynamic)",
+            )

@@ -1,0 +1,41 @@
+"""Runs a torch network eagerly: the reference that everything else is compared with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dwca_export.runners.base import check_feeds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    import numpy as np
+
+    from dwca_export.artifacts import TorchModel
+
+
+class TorchRunner:
+    """Runs a `TorchModel` on the CPU in float32."""
+
+    def __init__(self, model: TorchModel) -> None:
+        self.model = model
+        program = model.program
+        self._call: Any = program.module() if isinstance(program, torch.export.ExportedProgram) else program
+
+    def __enter__(self) -> TorchRunner:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._call = None
+
+    def infer(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the network once; see `Runner.infer`."""
+        check_feeds(feeds, self.model.inputs, "torch")
+        arguments = [torch.from_numpy(feeds[spec.name]) for spec in self.model.inputs]
+        with torch.inference_mode():
+            outputs = self._call(*arguments)
+        tensors = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+        return {spec.name: tensor.numpy() for spec, tensor in zip(self.model.outputs, tensors, strict=True)}
