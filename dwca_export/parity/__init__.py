@@ -1,0 +1,1 @@
+"""Numerical parity between backends: measure, judge."""

@@ -1,0 +1,1 @@
+"""Rewrites of the simplified ONNX graph that pnnx needs to get it right, in order."""

@@ -1,0 +1,96 @@
+"""Compares two backends and says passed or failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dwca_export.errors import ParityError
+from dwca_export.parity.measure import measure
+from dwca_export.parity.tolerances import TOLERANCES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+    from dwca_export.parity.measure import Measurement
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The verdict over one pair of backends.
+
+    Attributes:
+        reference: What was taken as right.
+        candidate: What was judged.
+        tolerance: Key of the tolerance in `TOLERANCES`.
+        measurements: One per output.
+        faults: What is wrong, one line each; empty means passed.
+    """
+
+    reference: str
+    candidate: str
+    tolerance: str
+    measurements: tuple[Measurement, ...]
+    faults: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output is within tolerance."""
+        return not self.faults
+
+    def require(self) -> Comparison:
+        """Return itself if passed.
+
+        Raises:
+            ParityError: Naming the pair, the outputs and the numbers.
+        """
+        if self.faults:
+            raise ParityError("; ".join(self.faults), where=f"{self.reference} -> {self.candidate}")
+        return self
+
+
+def compare(
+    reference: tuple[str, Sequence[Mapping[str, np.ndarray]]],
+    candidate: tuple[str, Sequence[Mapping[str, np.ndarray]]],
+    tolerance: str,
+) -> Comparison:
+    """Judge a candidate's outputs.
+
+    Args:
+        reference: Name of the backend, and its outputs for each sample.
+        candidate: The same of the backend to be judged.
+        tolerance: Key of `TOLERANCES`.
+
+    Raises:
+        ParityError: There is nothing to compare, which proves nothing.
+    """
+    (expected_name, expected), (actual_name, actual) = reference, candidate
+    pair = f"{expected_name} -> {actual_name}"
+    if not expected or not expected[0] or len(expected) != len(actual):
+        raise ParityError(f"nothing to compare: {len(expected)} and {len(actual)} samples", where=pair)
+    names, others = list(expected[0]), list(actual[0])
+    faults = [f"output {name!r} is missing" for name in names if name not in others]
+    faults += [f"output {name!r} is not in the reference" for name in others if name not in names]
+    measurements = tuple(
+        measure(name, [sample[name] for sample in expected], [sample[name] for sample in actual])
+        for name in names
+        if name in others
+    )
+    faults += [fault for measurement in measurements if (fault := _judge(measurement, tolerance))]
+    return Comparison(expected_name, actual_name, tolerance, measurements, tuple(faults))
+
+
+def _judge(measurement: Measurement, tolerance: str) -> str:
+    limit = TOLERANCES[tolerance]
+    if measurement.fault:
+        return f"output {measurement.output!r}: {measurement.fault}"
+    # Written so that NaN fails.
+    if not measurement.relative_l2 <= limit.relative_l2:
+        figures = f"relative L2 error {measurement.relative_l2:.3g} is above {limit.relative_l2:g}"
+    elif not measurement.relative_max <= limit.relative_max:
+        figures = f"largest error is {measurement.relative_max:.3g} of the largest value, above {limit.relative_max:g}"
+    else:
+        return ""
+    return f"output {measurement.output!r}: {figures} ({tolerance} tolerance)"

@@ -1,0 +1,140 @@
+"""Runs ncnn networks in a child process: a broken network can corrupt the heap or never return.
+
+The child (`worker.py`) answers each job with one line as soon as it is done, so the first job without an answer is the
+one that crashed it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dwca_export.errors import ConversionError
+from dwca_export.runners.worker import Feeds, load_samples, save_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    import numpy as np
+
+    from dwca_export.artifacts import TensorSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to be run on some samples.
+
+    Attributes:
+        name: What the network is called in errors.
+        param: Its graph file.
+        bin: Its weight file.
+        inputs: See `NcnnRunner`.
+        outputs: See `NcnnRunner`.
+        mode: See `NcnnRunner`.
+        blobs: Blobs to return instead of the outputs, keyed by blob name and without batch axis.
+    """
+
+    name: str
+    param: str
+    bin: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    mode: str = "fp32"
+    blobs: tuple[str, ...] = ()
+
+
+class NcnnChild:
+    """A child process that waits for jobs; started early, its start-up costs no time.
+
+    Args:
+        timeout: Seconds that one job may take.
+    """
+
+    def __init__(self, timeout: float = 300.0) -> None:
+        self.timeout = timeout
+        self._process: subprocess.Popen[str] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="dwca-ncnn-")
+        self._stderr = (Path(self._folder.name) / "stderr").open("w+")
+
+    def __enter__(self) -> NcnnChild:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        self._stderr.close()
+        self._folder.cleanup()
+
+    def run(self, jobs: Sequence[Job], samples: Sequence[Mapping[str, np.ndarray]]) -> list[list[Feeds]]:
+        """Run several networks on every sample.
+
+        Returns:
+            For each job one dict of arrays per sample, as `NcnnRunner.infer` (or `infer_blobs`) returns it.
+
+        Raises:
+            ConversionError: ncnn refuses one of the networks, fails, crashes or takes too long.
+        """
+        folder = Path(self._folder.name)
+        feeds = folder / "feeds.npz"
+        results = [folder / f"{index}.npz" for index in range(len(jobs))]
+        save_samples(feeds, samples)
+        request = {
+            "feeds": str(feeds),
+            "count": len(samples),
+            "jobs": [{**asdict(job), "results": str(path)} for job, path in zip(jobs, results, strict=True)],
+        }
+        self._ask([job.name for job in jobs], json.dumps(request))
+        return [load_samples(path, len(samples)) for path in results]
+
+    def _start(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            command = [sys.executable, "-m", "dwca_export.runners.worker"]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, encoding="utf-8"
+            )
+        return self._process
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _ask(self, names: Sequence[str], request: str) -> None:
+        """Send the request to the waiting process and use that process up."""
+        process = self._start()
+        self._stderr.seek(0)
+        self._stderr.truncate()
+        try:
+            output, _ = process.communicate(request, timeout=self.timeout * len(names))
+        except subprocess.TimeoutExpired as error:
+            self._stop()
+            raise ConversionError(
+                f"ncnn takes more than {self.timeout:g} s", where=f"ncnn, {names[0]}", hint="raise --timeout"
+            ) from error
+        self._process = None
+        answers = [json.loads(line) for line in output.splitlines()]
+        for name, answer in zip(names, answers, strict=False):
+            if answer["error"]:
+                raise ConversionError(answer["error"], where=f"ncnn, {name}", hint=self._said())
+        if len(answers) < len(names):
+            culprit = f"ncnn, {names[len(answers)]}"
+            raise ConversionError(f"ncnn crashed ({_describe(process.returncode)})", where=culprit, hint=self._said())
+
+    def _said(self) -> str:
+        self._stderr.seek(0)
+        lines = self._stderr.read().strip().splitlines()
+        return "ncnn printed: " + " | ".join(lines[-5:]) if lines else "ncnn printed nothing"
+
+
+def _describe(returncode: int) -> str:
+    return signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}"

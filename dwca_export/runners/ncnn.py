@@ -1,0 +1,112 @@
+"""Runs an ncnn param/bin in this process. Needs numpy and ncnn only, so that it also runs on the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ncnn
+import numpy as np
+
+from dwca_export.errors import ConversionError
+from dwca_export.runners.base import check_feeds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from dwca_export.artifacts import TensorSpec
+
+# Reduced precision that ncnn may use, by mode. ncnn switches fp16 on by default, on x86 too.
+_OPTIONS = {
+    "fp32": (),
+    "fp16-storage": ("use_fp16_packed", "use_fp16_storage"),
+    "fp16-arithmetic": ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"),
+    "bf16-storage": ("use_bf16_storage",),
+}
+_ALL_OPTIONS = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage", "use_int8_inference")
+MODES = tuple(_OPTIONS)
+
+
+class NcnnRunner:
+    """Runs an ncnn network on the CPU.
+
+    Args:
+        param: The graph file.
+        bin: The weight file.
+        inputs: What the network takes, in order, with batch axis; blob `in0` is the first. Only these shapes are
+            let in.
+        outputs: What it returns, in order; blob `out0` is the first.
+        mode: One of `MODES`.
+        threads: Threads that ncnn may use.
+
+    Raises:
+        ConversionError: ncnn does not load the files.
+    """
+
+    def __init__(
+        self,
+        param: Path,
+        bin: Path,  # noqa: A002  ncnn's own name for it
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        *,
+        mode: str = "fp32",
+        threads: int = 1,
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.where = f"ncnn {param.name}"
+        self._net = ncnn.Net()
+        self._net.opt.num_threads = threads
+        # A blob is kept after its last reader, so that every blob can be asked for after one pass.
+        self._net.opt.lightmode = False
+        for option in _ALL_OPTIONS:
+            setattr(self._net.opt, option, option in _OPTIONS[mode])
+        # ncnn returns 0 for a bin that is missing, so existence is checked here.
+        if not bin.is_file() or self._net.load_param(str(param)) != 0 or self._net.load_model(str(bin)) != 0:
+            raise ConversionError(
+                "ncnn does not load the network",
+                where=self.where,
+                hint="see what ncnn printed above; the files are kept with --debug",
+            )
+
+    def __enter__(self) -> NcnnRunner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._net.clear()
+
+    def infer(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the network once; see `Runner.infer`."""
+        blobs = self.infer_blobs(feeds, [f"out{index}" for index in range(len(self.outputs))])
+        return {spec.name: blob[np.newaxis] for spec, blob in zip(self.outputs, blobs.values(), strict=True)}
+
+    def infer_blobs(self, feeds: Mapping[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Run the network once and return any of its blobs.
+
+        Args:
+            feeds: One array per input, with batch axis.
+            blobs: Names of the blobs to return.
+
+        Returns:
+            One float32 array per blob, without batch axis, as ncnn shapes it.
+
+        Raises:
+            ConversionError: ncnn fails, or computes nothing for a blob.
+        """
+        check_feeds(feeds, self.inputs, self.where)
+        # ncnn.Mat shares the array's memory: the arrays must live until the last extract.
+        arrays = [np.ascontiguousarray(feeds[spec.name][0]) for spec in self.inputs]
+        results = {}
+        with self._net.create_extractor() as extractor:
+            for index, array in enumerate(arrays):
+                extractor.input(f"in{index}", ncnn.Mat(array))
+            for blob in blobs:
+                status, mat = extractor.extract(blob)
+                if status != 0 or mat.empty():
+                    raise ConversionError(f"ncnn fails to compute blob {blob!r} (status {status})", where=self.where)
+                results[blob] = np.array(mat)
+        return results
