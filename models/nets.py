@@ -25,6 +25,8 @@ STEM_CHANNELS = 16
 STAGES = ((32, 1), (64, 2), (128, 4), (256, 4))
 HEAD_CHANNELS = 576
 HIDDEN_FEATURES = 1024
+# Up to here the attention works on max(8, c // 16) == 8 channels, which four groups divide; beyond, on c // 16.
+_WIDEST_AT_8 = 128
 
 
 class BaselineBlock(nn.Module):
@@ -259,7 +261,7 @@ def detector(
 def scale_channels(channels: int, width: float) -> int:
     """Scale a channel count so that the attention's reduced channels stay divisible into four groups.
 
-    The result is a multiple of 8 up to 136, where `max(8, c // 16)` is 8, and a multiple of 64 beyond.
+    The result is a multiple of 8 up to 128 and a multiple of 64 beyond.
 
     Args:
         channels: Channels at width 1.
@@ -269,7 +271,7 @@ def scale_channels(channels: int, width: float) -> int:
         The scaled count, at least 8.
     """
     scaled = max(8, round(channels * width / 8) * 8)
-    return scaled if scaled <= 136 else round(channels * width / 64) * 64  # noqa: PLR2004
+    return scaled if scaled <= _WIDEST_AT_8 else round(channels * width / 64) * 64
 
 
 def _stage(c1: int, c2: int, blocks: int, stride: int, block: str) -> nn.Sequential:
