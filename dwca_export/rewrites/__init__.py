@@ -1,1 +1,16 @@
-"""Rewrites of the simplified ONNX graph that pnnx needs to get it right, in order."""
+"""Rewrites of the simplified ONNX graph, in order; each keeps what the graph computes and says whether it changed it.
+
+They serve every kind of input (torch, TorchScript, exported programs, foreign ONNX) because they see the graph, not the
+modules that it came from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dwca_export.rewrites import one_axis_reduction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REWRITES: tuple[tuple[str, Callable[[Any], bool]], ...] = (("one-axis reduction", one_axis_reduction.apply),)

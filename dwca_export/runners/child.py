@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dwca_export.errors import ConversionError
-from dwca_export.runners.worker import Feeds, load_samples, save_samples
+from dwca_export.runners.exchange import Feeds, load_samples, save_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

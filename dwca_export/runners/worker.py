@@ -8,36 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from dwca_export.artifacts import TensorSpec
 from dwca_export.errors import DwcaExportError
+from dwca_export.runners.exchange import Feeds, load_samples, save_samples
 from dwca_export.runners.ncnn import NcnnRunner
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-Feeds = dict[str, np.ndarray]
-
-
-def save_samples(path: Path, samples: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Write samples to a `.npz`; its keys are `<sample>/<name>`."""
-    arrays: dict[str, Any] = {
-        f"{index}/{name}": array for index, sample in enumerate(samples) for name, array in sample.items()
-    }
-    np.savez(path, **arrays)
-
-
-def load_samples(path: Path, count: int) -> list[Feeds]:
-    """Read what `save_samples` wrote."""
-    samples: list[Feeds] = [{} for _ in range(count)]
-    with np.load(path) as archive:
-        for key in archive.files:
-            index, name = key.split("/", 1)
-            samples[int(index)][name] = archive[key]
-    return samples
 
 
 def _serve(job: dict[str, Any], samples: list[Feeds]) -> None:

@@ -1,0 +1,115 @@
+"""torch -> ONNX, through torch's own exporter."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dwca_export.artifacts import OnnxModel
+from dwca_export.errors import ConversionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dwca_export.artifacts import TorchModel
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_WRAPPER = "model"  # the attribute under which `prepare` keeps the user's network
+
+
+def to_onnx(model: TorchModel) -> OnnxModel:
+    """Export with static shapes.
+
+    TorchScript goes through the exporter that traces: `torch.export` does not take it.
+
+    Raises:
+        ConversionError: torch cannot export the network.
+    """
+    arguments = tuple(torch.zeros(spec.shape) for spec in model.inputs)
+    try:
+        with _quiet():
+            proto = _export(model, arguments)
+    except Exception as error:  # the exporter raises what it meets
+        raise ConversionError(
+            f"torch.onnx.export fails: {_first_cause(error)}",
+            where="to_onnx",
+            hint="make forward free of data-dependent Python; see torch.export's documentation",
+        ) from error
+    return OnnxModel(proto, model.inputs, model.outputs, _scopes(proto))
+
+
+def _export(model: TorchModel, arguments: tuple[torch.Tensor, ...]) -> Any:
+    names: dict[str, Any] = {
+        "input_names": [spec.name for spec in model.inputs],
+        "output_names": [spec.name for spec in model.outputs],
+    }
+    if isinstance(model.program, torch.jit.ScriptModule):
+        import onnx
+
+        buffer = io.BytesIO()
+        destination: Any = buffer  # the tracing exporter writes to file objects too, its signature does not say so
+        torch.onnx.export(model.program, arguments, destination, dynamo=False, **names)
+        return onnx.load_from_string(buffer.getvalue())
+    program = torch.onnx.export(model.program, arguments, dynamo=True, verbose=False, **names)
+    assert program is not None  # noqa: S101  None only when a file is given
+    return program.model_proto
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter reports its own progress and deprecations; the user asked for ours."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _scopes(proto: Any) -> dict[str, str]:
+    """Name every value after the module, or the operation in a module, that computes it.
+
+    The exporter notes at each node the path of modules that it comes from and its own name. The last node of a module
+    computes what the module returns and bears the module's name; what is computed on the way there bears the module's
+    and its own. A module called again is told apart by `#2`, `#3`, ...
+    """
+    runs: list[tuple[str, str, str]] = []  # value, path of the module, operation
+    for node in proto.graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), None)
+        if scopes:
+            *modules, operation = ast.literal_eval(scopes)
+            runs.append((node.output[0], _strip_wrapper(modules[-1] if modules else ""), operation))
+    names: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for index, (value, path, operation) in enumerate(runs):
+        last = index + 1 == len(runs) or not _inside(runs[index + 1][1], path)
+        name = path if last and path else f"{path}.{re.sub(r'_[0-9]+$', '', operation)}".lstrip(".")
+        counts[name] += 1
+        names[value] = name if counts[name] == 1 else f"{name}#{counts[name]}"
+    return names
+
+
+def _strip_wrapper(path: str) -> str:
+    return path.removeprefix(_WRAPPER).removeprefix(".")
+
+
+def _inside(path: str, parent: str) -> bool:
+    return path == parent or path.startswith(f"{parent}.") or not parent
