@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dwca_export.errors import ConversionError
 
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     Row = Callable[[Layer], tuple["Slot", ...]]
 
 
+Kept: TypeAlias = Literal["tagged", "raw", "raw8"]
+
 FROM_BLOB = -233
 """ncnn's mark for a size that comes with a blob."""
+
+LOAD_TYPES: Mapping[int, Kept] = {0: "tagged", 1: "raw", 3: "raw8"}
 
 BIDIRECTIONAL = 2
 FIRST_BLOCK_QUANTIZE_TERM = 400
@@ -35,13 +39,13 @@ class Slot:
     Attributes:
         name: Its name in ncnn's source without `_data`.
         shape: C order, slowest dimension first.
-        tagged: Whether a storage tag precedes it (ncnn's load type 0), so that it may be kept as fp16 or int8. Others
-            are bare float32 (load type 1).
+        kept: `tagged`: a storage tag precedes it and says how it is kept (ncnn's load type 0); `raw`: bare float32
+            (load type 1); `raw8`: bare bytes (load type 3).
     """
 
     name: str
     shape: tuple[int, ...]
-    tagged: bool = False
+    kept: Kept = "raw"
 
 
 def slots(layer: Layer) -> tuple[Slot, ...]:
@@ -89,7 +93,7 @@ def _convolution(n_dims: int, *, dynamic_id: int | None = None, int8: Row | None
         kernel = (layer.int(21, width), layer.int(11, width), width)[3 - n_dims :]
         shape = (outputs, _quotient(layer, layer.int(6, 0), outputs, *kernel), *kernel)
         quantised = int8(layer) if int8 is not None else ()
-        return (Slot("weight", shape, tagged=True), *_bias(layer, 5, outputs), *quantised)
+        return (Slot("weight", shape, kept="tagged"), *_bias(layer, 5, outputs), *quantised)
 
     return row
 
@@ -116,13 +120,13 @@ def _top_int8_scale(layer: Layer) -> tuple[Slot, ...]:
 
 def _inner_product(layer: Layer) -> tuple[Slot, ...]:
     outputs = layer.int(0, 0)
-    weight = Slot("weight", (outputs, _quotient(layer, layer.int(2, 0), outputs)), tagged=True)
+    weight = Slot("weight", (outputs, _quotient(layer, layer.int(2, 0), outputs)), kept="tagged")
     return (weight, *_bias(layer, 1, outputs), *_int8_scales(layer, outputs))
 
 
 def _embed(layer: Layer) -> tuple[Slot, ...]:
     outputs = layer.int(0, 0)
-    weight = Slot("weight", (_quotient(layer, layer.int(3, 0), outputs), outputs), tagged=True)
+    weight = Slot("weight", (_quotient(layer, layer.int(3, 0), outputs), outputs), kept="tagged")
     scales = (Slot("weight_int8_scale", (1,)),) if layer.int(18, 0) else ()
     return (weight, *_bias(layer, 2, outputs), *scales)
 
@@ -133,11 +137,11 @@ def _gemm(layer: Layer) -> tuple[Slot, ...]:
     constant_a, constant_b, constant_c = (layer.int(key, 0) == 1 for key in (4, 5, 6))
     found = []
     if constant_a:
-        found.append(Slot("A", (k, m) if layer.int(2, 0) else (m, k), tagged=True))
+        found.append(Slot("A", (k, m) if layer.int(2, 0) else (m, k), kept="tagged"))
     if constant_b:
-        found.append(Slot("B", (n, k) if layer.int(3, 0) else (k, n), tagged=True))
+        found.append(Slot("B", (n, k) if layer.int(3, 0) else (k, n), kept="tagged"))
     if constant_c and layer.int(10, 0) != -1:
-        found.append(Slot("C", _gemm_c_shape(layer, m, n), tagged=True))
+        found.append(Slot("C", _gemm_c_shape(layer, m, n), kept="tagged"))
     if quantised and constant_a:
         found.append(Slot("A_int8_scales", (m,)))
     if quantised and constant_b:
@@ -158,8 +162,8 @@ def _attention(layer: Layer) -> tuple[Slot, ...]:
     inputs = {"q": q_dim, "k": layer.int(3, embed), "v": layer.int(4, embed)}
     found = []
     for name, size in inputs.items():
-        found += [Slot(f"{name}_weight", (embed, size), tagged=True), Slot(f"{name}_bias", (embed,))]
-    found += [Slot("out_weight", (q_dim, embed), tagged=True), Slot("out_bias", (q_dim,))]
+        found += [Slot(f"{name}_weight", (embed, size), kept="tagged"), Slot(f"{name}_bias", (embed,))]
+    found += [Slot("out_weight", (q_dim, embed), kept="tagged"), Slot("out_bias", (q_dim,))]
     if quantised:
         found += [Slot(f"{name}_weight_int8_scales", (embed,)) for name in inputs]
         found.append(Slot("out_weight_int8_scale", (1,)))
@@ -181,12 +185,12 @@ def _recurrent(gates: int, biases: int) -> Row:
         hidden = layer.int(3, outputs) if layer.type == "LSTM" else outputs
         size = _quotient(layer, layer.int(1, 0), directions, hidden, gates)
         found = [
-            Slot("weight_xc", (directions, hidden * gates, size), tagged=True),
-            Slot("bias_c", (directions, biases, hidden), tagged=True),
-            Slot("weight_hc", (directions, hidden * gates, outputs), tagged=True),
+            Slot("weight_xc", (directions, hidden * gates, size), kept="tagged"),
+            Slot("bias_c", (directions, biases, hidden), kept="tagged"),
+            Slot("weight_hc", (directions, hidden * gates, outputs), kept="tagged"),
         ]
         if hidden != outputs:
-            found.append(Slot("weight_hr", (directions, outputs, hidden), tagged=True))
+            found.append(Slot("weight_hr", (directions, outputs, hidden), kept="tagged"))
         if layer.int(8, 0):
             found += [Slot(f"weight_{part}_int8_scales", (directions, hidden * gates)) for part in ("xc", "hc")]
         return tuple(found)
@@ -196,13 +200,12 @@ def _recurrent(gates: int, biases: int) -> Row:
 
 def _memory_data(layer: Layer) -> tuple[Slot, ...]:
     load_type = layer.int(21, 1)
-    if load_type not in (0, 1):
+    if load_type not in LOAD_TYPES:
         layer.refuse(f"load type {load_type} is unknown")
     W, H, D, C = (layer.int(key, 0) for key in (0, 1, 11, 2))
-    n_dims = 4 if D else 3 if C else 2 if H else 1
-    shapes = {1: (W,), 2: (H, W), 3: (C, H, W), 4: (C, D, H, W)}
+    shape = (C, D, H, W) if D else (C, H, W) if C else (H, W) if H else (W,)
     # Without any size ncnn makes one element up and reads nothing.
-    return (Slot("data", shapes[n_dims], tagged=load_type == 0),) if any((W, H, D, C)) else ()
+    return (Slot("data", shape, LOAD_TYPES[load_type]),) if any(shape) else ()
 
 
 def _scale(layer: Layer) -> tuple[Slot, ...]:

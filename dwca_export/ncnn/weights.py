@@ -24,16 +24,18 @@ if TYPE_CHECKING:
     from dwca_export.ncnn.layouts import Slot
     from dwca_export.ncnn.param import Layer, Param
 
-Storage: TypeAlias = Literal["raw", "fp32", "fp16", "int8"]
-"""How a tensor is kept: `raw` is float32 without a tag, the others follow their tag."""
+Storage: TypeAlias = Literal["raw", "raw8", "fp32", "fp16", "bf16", "int8"]
+"""How a tensor is kept: `raw` is float32 and `raw8` int8 without a tag, the others follow their tag."""
 
 DTYPES: dict[Storage, np.dtype[Any]] = {
     "raw": np.dtype("<f4"),
+    "raw8": np.dtype("i1"),
     "fp32": np.dtype("<f4"),
     "fp16": np.dtype("<f2"),
+    "bf16": np.dtype("<u2"),  # numpy has no bfloat16: the bits
     "int8": np.dtype("i1"),
 }
-TAGS: dict[Storage, int] = {"fp32": 0, "fp16": 0x01306B47, "int8": 0x000D4B38}
+TAGS: dict[Storage, int] = {"fp32": 0, "fp16": 0x01306B47, "bf16": 0x01348B83, "int8": 0x000D4B38}
 
 ALIGNMENT = 4
 FP16_PADDING = bytes.fromhex("8322")
@@ -117,9 +119,8 @@ def check_weights(param: Param, weights: Sequence[Weight]) -> None:
         if weight is None or (weight.layer, weight.name) != (layer, slot.name):
             found = f"{weight.name} of {weight.layer}" if weight else "nothing"
             raise _misfit(layer, f"{slot.name} is wanted, {found} comes")
-        if weight.shape != slot.shape or (weight.storage != "raw") != slot.tagged:
-            tagged = "tagged" if slot.tagged else "raw"
-            raise _misfit(layer, f"{slot.name} is {weight.storage} {weight.shape}, {tagged} {slot.shape} is wanted")
+        if weight.shape != slot.shape or slot.kept != ("tagged" if weight.storage in TAGS else weight.storage):
+            raise _misfit(layer, f"{slot.name} is {weight.storage} {weight.shape}, {slot.kept} {slot.shape} is wanted")
 
 
 def to_fp16(param: Param, weights: Sequence[Weight]) -> tuple[Weight, ...]:
@@ -144,10 +145,11 @@ def _misfit(layer: str, what: str) -> ConversionError:
 
 def _read(layer: Layer, slot: Slot, data: bytes, offset: int) -> tuple[Weight, int]:
     """The tensor at `offset` and the offset behind it."""
-    storage: Storage = "raw"
-    if slot.tagged:
+    if slot.kept == "tagged":
         storage = _storage(layer, slot, data[offset : offset + ALIGNMENT])
         offset += ALIGNMENT
+    else:
+        storage = slot.kept
     count = prod(slot.shape)
     end = offset + count * DTYPES[storage].itemsize
     padded_end = end + _padding_length(end - offset)
@@ -169,7 +171,7 @@ def _bytes(weight: Weight) -> bytes:
     if data.dtype != DTYPES[weight.storage] or len(weight.padding) != _padding_length(data.nbytes):
         what = f"{weight.name} is not {weight.storage}: {data.dtype} with {len(weight.padding)} bytes of padding"
         raise ConversionError(what, where=f"ncnn bin, layer {weight.layer}")
-    tag = b"" if weight.storage == "raw" else TAGS[weight.storage].to_bytes(ALIGNMENT, "little")
+    tag = TAGS[weight.storage].to_bytes(ALIGNMENT, "little") if weight.storage in TAGS else b""
     return tag + data.tobytes() + weight.padding
 
 
