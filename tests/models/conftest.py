@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 
 from models.data import FashionMnist, Split
 
@@ -25,6 +26,15 @@ def stripes(count, seed=0):
     return Split(images, labels)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny steps on several threads spend their time waiting for each other as soon as the machine is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def idx_file():
     return write_idx
@@ -32,7 +42,7 @@ def idx_file():
 
 @pytest.fixture
 def generated():
-    return FashionMnist(train=stripes(512), test=stripes(200, seed=1))
+    return FashionMnist(train=stripes(256), test=stripes(200, seed=1))
 
 
 @pytest.fixture(scope="session")
