@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dwca_export.ncnn.graph import Tap
     from dwca_export.ncnn.param import Param
     from dwca_export.ncnn.weights import Weight
 
@@ -96,7 +97,8 @@ class NcnnModel:
         weights: Every weight in the order of the bin file.
         inputs: What it takes, in order; blob `in0` is the first.
         outputs: What it returns, in order; blob `out0` is the first.
-        taps: Names of the tapped values; before they are taken, blob `out<len(outputs)>` is the first.
+        taps: Names of the values that pnnx was made to write as further outputs; blob `out<len(outputs)>` is the first.
+        tapped: The same once the passes have taken those outputs away: which blob can be compared with which value.
     """
 
     param: Param
@@ -104,3 +106,4 @@ class NcnnModel:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     taps: tuple[str, ...] = ()
+    tapped: tuple[Tap, ...] = ()

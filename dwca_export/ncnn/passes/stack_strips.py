@@ -1,0 +1,217 @@
+"""Coordinate attention of a square map: stacks the two strips on the channel axis instead of one behind the other.
+
+On an S x S map both strips have S positions, so they can lie side by side. One convolution then makes both gates,
+where pnnx needs one for each. The weights become block-diagonal, and each group of the normalisation holds the channels
+of both strips, so that its statistics still run over both together.
+
+    before                                          after
+    1. Concat(x_h, x_w; axis 1)      (c, 2S, 1)     Concat(x_h, x_w; axis 0)    (2c, S, 1)
+    2. Convolution 1x1               (m, 2S, 1)     Convolution 1x1             (2m, S, 1)
+    3. GroupNorm, G groups (may be absent)          the same with 2m channels
+    4. pointwise activations                        the same
+    5. Slice(S, S; axis 1) -> y_h, y_w              Convolution 1x1             (k_h + k_w, S, 1)
+    6. Permute(y_w); Convolution on y_h, on y_w     Slice(k_h, k_w; axis 0); Permute(a_w)
+
+Left alone: maps that are not square, strips that are not the means of one and the same blob along H and along W, gates
+with different activations, whatever is read elsewhere too, and blocks whose added zeros would weigh more than
+`MAX_ADDED` bytes: on narrow blocks the pass saves a layer's overhead, on wide ones it would cost memory traffic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dwca_export.ncnn.graph import Graph
+    from dwca_export.ncnn.param import Layer
+    from dwca_export.ncnn.weights import Weight
+
+MAX_ADDED = 32 * 1024
+_POINTWISE = {"HardSwish", "ReLU", "Clip", "Swish", "Sigmoid", "HardSigmoid"}
+_TRANSPOSE = 1  # Permute's order that swaps W and H
+_H_AXIS = 1
+
+
+@dataclass(frozen=True)
+class _Attention:
+    """The layers of one attention, in the order of the docstring's left column."""
+
+    size: int
+    concat: Layer
+    reduce: Layer
+    norm: Layer | None
+    slice: Layer
+    permute: Layer
+    conv_h: Layer
+    conv_w: Layer
+
+
+def apply(graph: Graph) -> tuple[Graph, bool]:
+    """Run the pass."""
+    modified = False
+    for layer in graph.layers:
+        found = _match(graph, layer) if layer.type == "Concat" else None
+        if found is not None and _added_bytes(found) <= MAX_ADDED:
+            graph = _rewrite(graph, found)
+            modified = True
+    return graph, modified
+
+
+def _match(graph: Graph, concat: Layer) -> _Attention | None:
+    size = _square_strips(graph, concat)
+    reduce = graph.only_reader(concat.tops[0])
+    if not size or reduce is None or not _is_pointwise_convolution(reduce):
+        return None
+    norm = graph.only_reader(reduce.tops[0])
+    norm = norm if norm is not None and norm.type == "GroupNorm" else None
+    end = graph.only_reader((norm or reduce).tops[0])
+    while end is not None and end.type in _POINTWISE and len(end.bottoms) == 1:
+        end = graph.only_reader(end.tops[0])
+    if (
+        end is None
+        or end.type != "Slice"
+        or end.int(1, 0) != _H_AXIS
+        or end.ints(0) not in ((size, size), (size, -233))
+    ):
+        return None
+    conv_h, permute = (graph.only_reader(blob) for blob in end.tops)
+    if conv_h is None or permute is None or permute.type != "Permute" or permute.int(0, 0) != _TRANSPOSE:
+        return None
+    conv_w = graph.only_reader(permute.tops[0])
+    if conv_w is None or not _is_pointwise_convolution(conv_h) or not _is_pointwise_convolution(conv_w):
+        return None
+    if conv_h.int(9, 0) != conv_w.int(9, 0) or conv_h.has(10) or conv_w.has(10):
+        return None
+    return _Attention(size, concat, reduce, norm, end, permute, conv_h, conv_w)
+
+
+def _square_strips(graph: Graph, concat: Layer) -> int:
+    """Side of the square map whose strips are concatenated along H, 0 if that is not what happens."""
+    if concat.int(0, 0) != _H_AXIS or len(concat.bottoms) != 2:  # noqa: PLR2004  two strips
+        return 0
+    pool_h, permute = (graph.producer(blob) for blob in concat.bottoms)
+    if permute.type != "Permute" or permute.int(0, 0) != _TRANSPOSE or graph.only_reader(permute.tops[0]) is None:
+        return 0
+    pool_w = graph.producer(permute.bottoms[0])
+    if pool_h.bottoms != pool_w.bottoms or graph.only_reader(pool_h.tops[0]) is None:
+        return 0
+    (width, one), (other, height) = _mean_kernel(pool_h), _mean_kernel(pool_w)
+    return width if width == height and one == other == 1 else 0
+
+
+def _mean_kernel(pooling: Layer) -> tuple[int, int]:
+    """Kernel width and height of an unpadded average pooling, zeros for anything else."""
+    if pooling.type != "Pooling" or pooling.int(0, 0) != 1 or pooling.int(4, 0) or pooling.int(7, 0):
+        return 0, 0
+    if any(pooling.int(key, 0) for key in (3, 13, 14, 15)):
+        return 0, 0
+    return pooling.int(1, 0), pooling.int(11, pooling.int(1, 0))
+
+
+def _is_pointwise_convolution(layer: Layer) -> bool:
+    width = layer.int(1, 0) if layer.type == "Convolution" else 0
+    stride, pad = layer.int(2, 1), layer.int(4, 0)
+    return (
+        width == layer.int(11, width) == 1
+        and stride == layer.int(12, stride) == 1
+        and not any((pad, layer.int(14, pad), layer.int(15, pad), layer.int(16, pad)))
+        and not layer.int(8, 0)  # int8
+        and not layer.int(19, 0)  # weights from a blob
+    )
+
+
+def _added_bytes(found: _Attention) -> int:
+    """Zeros in the block-diagonal weights, and what is stored twice."""
+    gates = found.conv_h.int(6) + found.conv_w.int(6)
+    return 4 * (3 * found.reduce.int(6) + gates)
+
+
+def _rewrite(graph: Graph, found: _Attention) -> Graph:
+    channels = found.reduce.int(0)
+    groups = found.norm.int(0) if found.norm else 1
+    # Position of each strip's channels among the 2m: per group those of H, then those of W.
+    order = np.arange(2 * channels).reshape(groups, 2, channels // groups)
+    at_h, at_w = order[:, 0].ravel(), order[:, 1].ravel()
+    weights = {
+        found.reduce.name: _reduce_weights(graph, found.reduce, at_h, at_w),
+        found.conv_h.name: _gate_weights(graph, found, at_h, at_w),
+    }
+    if found.norm is not None:
+        weights[found.norm.name] = _norm_weights(graph, found.norm, at_h, at_w)
+    graph = graph.edited(changed=_stacked_layers(found), removed=[found.conv_w], weights=weights)
+    stacked = _between(graph, found)
+    taps = tuple(replace(tap, stacked_groups=groups) if tap.blob in stacked else tap for tap in graph.taps)
+    # The layers now follow each other in another order: the gates' convolution before the Slice.
+    return replace(graph, taps=taps).in_order()
+
+
+def _stacked_layers(found: _Attention) -> list[Layer]:
+    outputs_h, outputs_w = found.conv_h.int(0), found.conv_w.int(0)
+    size = outputs_h + outputs_w
+    changed = [
+        found.concat.with_params({0: 0}),
+        found.reduce.with_params({0: 2 * found.reduce.int(0), 6: 4 * found.reduce.int(6)}),
+        replace(
+            found.conv_h.with_params({0: size, 5: 1, 6: 2 * found.reduce.int(0) * size}),
+            bottoms=found.slice.bottoms,
+            tops=(f"{found.slice.name}_gates",),
+        ),
+        replace(
+            found.slice.with_params({0: [outputs_h, outputs_w], 1: 0}),
+            bottoms=(f"{found.slice.name}_gates",),
+            tops=(found.conv_h.tops[0], found.slice.tops[1]),
+        ),
+        replace(found.permute, tops=found.conv_w.tops),
+    ]
+    if found.norm is not None:
+        changed.append(found.norm.with_params({1: 2 * found.norm.int(1)}))
+    return changed
+
+
+def _between(graph: Graph, found: _Attention) -> set[str]:
+    """The blobs from the reduction to the gates' convolution: those whose layout is the stacked one."""
+    blobs = [found.reduce.tops[0]]
+    while (reader := graph.only_reader(blobs[-1])) is not None and reader.name != found.conv_h.name:
+        blobs.append(reader.tops[0])
+    return set(blobs)
+
+
+def _reduce_weights(graph: Graph, layer: Layer, at_h: np.ndarray, at_w: np.ndarray) -> list[Weight]:
+    weight = graph.weight(layer, "weight")
+    old = weight.data.reshape(len(at_h), -1)
+    new = np.zeros((2 * len(at_h), 2 * old.shape[1]), np.float32)
+    new[at_h, : old.shape[1]] = old
+    new[at_w, old.shape[1] :] = old
+    return [replace(weight, data=new.reshape(*new.shape, 1, 1)), *_doubled(graph, layer, ("bias",), at_h, at_w)]
+
+
+def _norm_weights(graph: Graph, layer: Layer, at_h: np.ndarray, at_w: np.ndarray) -> list[Weight]:
+    return _doubled(graph, layer, ("gamma", "beta"), at_h, at_w)
+
+
+def _doubled(graph: Graph, layer: Layer, names: tuple[str, ...], at_h: np.ndarray, at_w: np.ndarray) -> list[Weight]:
+    tensors = []
+    for weight in graph.weights.get(layer.name, ()):
+        if weight.name in names:
+            data = np.empty(2 * len(at_h), np.float32)
+            data[at_h] = data[at_w] = weight.data
+            tensors.append(replace(weight, data=data))
+    return tensors
+
+
+def _gate_weights(graph: Graph, found: _Attention, at_h: np.ndarray, at_w: np.ndarray) -> list[Weight]:
+    rows, biases = [], []
+    for layer, columns in ((found.conv_h, at_h), (found.conv_w, at_w)):
+        old = graph.weight(layer, "weight").data.reshape(layer.int(0), -1)
+        new = np.zeros((old.shape[0], 2 * len(columns)), np.float32)
+        new[:, columns] = old
+        rows.append(new)
+        has_bias = bool(layer.int(5, 0))
+        biases.append(graph.weight(layer, "bias").data if has_bias else np.zeros(old.shape[0], np.float32))
+    stacked = np.concatenate(rows)
+    weight = replace(graph.weight(found.conv_h, "weight"), data=stacked.reshape(*stacked.shape, 1, 1))
+    bias = replace(weight, name="bias", storage="raw", data=np.concatenate(biases))
+    return [weight, bias]
