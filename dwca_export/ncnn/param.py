@@ -198,8 +198,8 @@ class Param:
         if not text.endswith("\n"):
             raise ConversionError("the last line does not end: the file is cut off", where="ncnn param")
         param = cls(tuple(_parse_layer(line) for line in lines[2:]))
-        _check_counts(param, lines[1] if len(lines) > 1 else "")
         param.check()
+        _check_counts(param, lines[1])
         return param
 
     def text(self) -> str:

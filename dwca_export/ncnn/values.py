@@ -49,8 +49,10 @@ def decode(raw: int, token: str) -> Decoded:
     """
     if raw <= ARRAY_BASE:
         return _decode_array(token)
-    if token[0].isalpha() or token[0] == '"':
-        return _check_string(token[1:-1] if token[0] == '"' else token)
+    if token[0] == '"':
+        return _check_string(token[1:-1])
+    if token[0].isalpha():
+        return _check_word(token)
     values = tuple(map(_decode_number, token.split(",")))
     _check_unmixed(values)
     return values if len(values) > 1 else values[0]
@@ -156,6 +158,12 @@ def _check_int32(value: int) -> int:
 def _check_unmixed(values: Sequence[int | float]) -> None:
     if len({isinstance(value, Integral) for value in values}) > 1:
         raise ValueError("integers and floats are mixed")
+
+
+def _check_word(text: str) -> str:
+    if text in ("inf", "nan"):
+        raise ValueError("not finite, and a string to ncnn")
+    return _check_string(text)
 
 
 def _check_string(text: str) -> str:
