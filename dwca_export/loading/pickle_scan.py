@@ -116,6 +116,11 @@ def scan(stream: IO[bytes]) -> PickleScan:
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             machine.step(opcode, argument)
+    except UnicodeDecodeError as error:  # pickletools reads names as ASCII before Python 3.14
+        raise InputRefusedError(
+            f"its pickle has text that cannot be read, a class name outside ASCII perhaps ({one_line(error)})",
+            hint="save the weights alone, torch.save(model.state_dict(), ...), and name the network with --arch",
+        ) from error
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise InputRefusedError(
             f"the file is truncated or damaged ({one_line(error)})", hint="copy or download it again"
@@ -124,8 +129,8 @@ def scan(stream: IO[bytes]) -> PickleScan:
 
 
 def _split(argument: str) -> tuple[str, str]:
-    # pickletools reads both lines as latin-1 and joins them by a blank; a name that holds one itself is a trap.
-    module, name = argument.encode("latin-1").decode("utf-8").split(" ")
+    # pickletools joins the two lines by a blank; a name that holds one itself is a trap.
+    module, name = argument.split(" ")
     return module, name
 
 

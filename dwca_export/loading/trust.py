@@ -9,11 +9,12 @@ few that weights need. `--trust` adds further ones for one load, under these rul
 3. A class is a layer (a subclass of `torch.nn.Module`), an Enum, or inert: it brings no `__new__`, `__setstate__`,
    `__del__` or `__call__` of its own (plain classes, dataclasses, named tuples, namespaces).
 4. No constructor runs on what the file says: layers and inert classes are made bare and given their attributes, as
-   `torch.save` writes them. Only Enum members, namespaces and the values of rule 7 are made by a call.
+   `torch.save` writes them. Only Enum members, namespaces and the values of rules 6 and 7 are made by a call.
 5. Of torch: the layers below `torch.nn`, nothing else. torch's own harmless globals need no trust.
 6. Of Python itself: the values in `_STDLIB_DATA`, nothing else; so never `eval`, `getattr`, `os.system`, `subprocess`.
 7. Of numpy: the values in `_NUMPY_DATA`, nothing else.
-8. A name that is not made of plain identifiers, or that begins with two underscores (`__main__` too), is never added.
+8. Only plain names at the top of a module: none with a dot or a space in it, none that begins with two underscores
+   (`__main__` too).
 
 To trust a package is to let its modules be imported and its layers run. Everything else needs `--trust-all`.
 """
@@ -33,6 +34,8 @@ from torch import nn
 from torch._weights_only_unpickler import _get_allowed_globals
 
 from dwca_export.errors import InputRefusedError
+from dwca_export.loading.importing import importable
+from dwca_export.loading.pickle_scan import Global
 from dwca_export.loading.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
-    from dwca_export.loading.pickle_scan import Global, PickleScan
+    from dwca_export.loading.pickle_scan import PickleScan
 
     Allowed: TypeAlias = Callable[..., Any] | tuple[Callable[..., Any], str]
 
@@ -99,8 +102,10 @@ def allow(scan: PickleScan, path: Path, trust: Sequence[str]) -> list[Allowed]:
     asked = sorted(found for found in scan.named if found.path not in _get_allowed_globals())
     if not asked:
         return []
+    _check_visible(scan, asked)
     _check_covered(asked, path, trust)
-    objects = _resolve_all(asked, trust)
+    with importable():
+        objects = _resolve_all(asked, trust)
     _check_calls(scan, objects)
     allowed: list[Allowed] = [(value, found.path) for found, value in objects.items()]
     if any(found.path in _NUMPY_DATA for found in asked):
@@ -108,8 +113,19 @@ def allow(scan: PickleScan, path: Path, trust: Sequence[str]) -> list[Allowed]:
     return allowed
 
 
+def _check_visible(scan: PickleScan, asked: Sequence[Global]) -> None:
+    """Rule 4, as far as the scan cannot say what is called."""
+    if scan.opaque or any(found.path == _HIGHER_ORDER for found in scan.named):
+        names = "".join(f"\n    {printable(found.path)}" for found in asked)
+        raise InputRefusedError(
+            "it is more than weights, and calls what cannot be seen beforehand (a whole module in torch's format of "
+            f"before 1.6?); its pickle asks for{names}",
+            hint=f"load it where it was made, and torch.save it again; or {_WAY_OUT}",
+        )
+
+
 def _check_covered(asked: Sequence[Global], path: Path, trust: Sequence[str]) -> None:
-    never = {found: reason for found in asked if (reason := _never(found.path))}
+    never = {found: reason for found in asked if (reason := _never(found))}
     missing = [found for found in asked if found in never or not _covered(found.path, trust)]
     if not missing:
         return
@@ -136,18 +152,18 @@ def _covered(name: str, trust: Sequence[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in trust)
 
 
-def _never(name: str) -> str:
-    """Rules 5 to 8, which need no import: say why a name can never be added, or nothing."""
-    parts = name.split(".")
+def _never(found: Global) -> str:
+    """Rules 5 to 8, which need no import: say why a global can never be added, or nothing."""
+    path, parts = found.path, found.path.split(".")
     if parts[0] == "__main__":
         return "its class was defined in a script, where nobody else can import it"
-    if any(not part.isidentifier() or part.startswith("__") for part in parts):
+    if "." in found.name or any(not part.isidentifier() or part.startswith("__") for part in parts):
         return "not a plain name"
     if parts[0] == "torch" and parts[1:2] != ["nn"]:
         return "of torch, only the layers below torch.nn are"
-    if parts[0] == "numpy" and name not in _NUMPY_DATA:
+    if parts[0] == "numpy" and path not in _NUMPY_DATA:
         return "of numpy, only arrays and scalars are"
-    if parts[0] in sys.stdlib_module_names and name not in _STDLIB_DATA:
+    if parts[0] in sys.stdlib_module_names and path not in _STDLIB_DATA:
         return "of Python itself, only a few plain values are"
     return ""
 
@@ -168,27 +184,24 @@ def _resolve_all(asked: Iterable[Global], trust: Sequence[str]) -> dict[Global, 
 def _import(found: Global) -> Any:
     module_name = found.module.replace("numpy.core.", "numpy._core.")  # the old name warns in numpy 2
     try:
-        value: Any = importlib.import_module(module_name)
-        for part in found.name.split("."):
-            value = vars(value)[part]
+        return vars(importlib.import_module(module_name))[found.name]
     except (Exception, SystemExit) as error:
         raise InputRefusedError(
             f"its class {printable(found.path)} cannot be imported ({one_line(error)})",
             hint="install the package, or run dwca-export in the folder from which training was started",
         ) from error
-    return value
 
 
 def _fault(value: Any, trust: Sequence[str]) -> str:
     """Rules 1 to 3 and 5 for an imported object: say why it is not added, or nothing."""
     if not isinstance(value, type):
         return "not a class"
-    home = f"{value.__module__}.{value.__qualname__}"
-    if not _covered(home, trust) or _never(home):
-        return f"really {printable(home)}, which is not trusted"
-    if home in _STDLIB_DATA or _is_layer(value):
+    home = Global(value.__module__, value.__qualname__)
+    if not _covered(home.path, trust) or _never(home):
+        return f"really {printable(home.path)}, which is not trusted"
+    if home.path in _STDLIB_DATA or _is_layer(value):
         return ""
-    if home.startswith("torch."):
+    if home.module.startswith("torch."):
         return "not a layer"
     return "" if _is_plain_data(value) else "neither a layer nor plain data: it has behaviour of its own"
 
@@ -208,11 +221,6 @@ def _is_plain_data(value: type) -> bool:
 
 def _check_calls(scan: PickleScan, objects: dict[Global, Any]) -> None:
     """Rule 4."""
-    if scan.opaque or any(found.path == _HIGHER_ORDER for found in scan.named):
-        raise InputRefusedError(
-            "its pickle calls what cannot be seen beforehand (a whole module in torch's format of before 1.6?)",
-            hint=f"load it where it was made, and torch.save it again; {_WAY_OUT}",
-        )
     called = sorted(
         found.path for found in scan.called if found in objects and not _made_by_call(found, objects[found])
     )
