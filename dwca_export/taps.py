@@ -21,7 +21,6 @@ _PRODUCERS = {
     "Relu",
     "Sigmoid",
     "AveragePool",
-    "GlobalAveragePool",
     "MaxPool",
     "Add",
     "Mul",

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from onnx import helper, numpy_helper
+from onnx import helper
+
+from dwca_export.rewrites.graph import add_constant, attribute, reduced_axes, static_shapes
 
 _OPERATORS = {
     "ReduceL1",
@@ -34,63 +35,38 @@ _OPERATORS = {
 def apply(proto: Any) -> bool:
     """Rewrite the model in place; return whether anything changed."""
     graph = proto.graph
-    ranks, batches = _input_dims(graph)
-    weights = {tensor.name: tensor for tensor in graph.initializer}
+    shapes = static_shapes(graph)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     modified = False
     for position, node in reversed(list(enumerate(graph.node))):
-        axis = _single_axis(node, weights, ranks)
-        if axis is None or batches.get(node.input[0]) != 1:
+        shape = shapes.get(node.input[0], []) if node.op_type in _OPERATORS else []
+        axes = reduced_axes(node, constants, len(shape)) if shape and shape[0] == 1 else []
+        if len(axes) != 1 or axes == [0]:
             continue
-        for added in reversed(_rewrite(graph, node, axis)):
+        for added in _rewrite(graph, node, axes[0]):
             graph.node.insert(position + 1, added)
         modified = True
     return modified
 
 
-def _input_dims(graph: Any) -> tuple[dict[str, int], dict[str, int]]:
-    """Rank and batch size of every value whose shape is known."""
-    ranks, batches = {}, {}
-    for value in (*graph.input, *graph.value_info):
-        dims = value.type.tensor_type.shape.dim
-        ranks[value.name] = len(dims)
-        batches[value.name] = dims[0].dim_value if dims else 0
-    return ranks, batches
-
-
-def _single_axis(node: Any, weights: dict[str, Any], ranks: dict[str, int]) -> int | None:
-    """The axis of a reduction over exactly one that is not the batch axis, counted from the front."""
-    if node.op_type not in _OPERATORS or node.input[0] not in ranks:
-        return None
-    attribute = next((list(a.ints) for a in node.attribute if a.name == "axes"), [])
-    if len(node.input) > 1 and node.input[1] in weights:
-        attribute = numpy_helper.to_array(weights[node.input[1]]).ravel().tolist()
-    if len(attribute) != 1:
-        return None
-    axis = int(attribute[0]) % ranks[node.input[0]]
-    return axis or None
-
-
 def _rewrite(graph: Any, node: Any, axis: int) -> list[Any]:
-    """Change the reduction; return the nodes to be put behind it."""
-    keepdims = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
-    axes_input = len(node.input) > 1
-    kept = [a for a in node.attribute if a.name not in ("axes", "keepdims")]
+    """Change the reduction; return the node to be put behind it, if any."""
+    keepdims = attribute(node, "keepdims", 1)
+    axes_are_input = len(node.input) > 1
+    kept = [entry for entry in node.attribute if entry.name not in ("axes", "keepdims")]
     del node.attribute[:]
     node.attribute.extend([*kept, helper.make_attribute("keepdims", 1)])
-    if axes_input:
-        node.input[1] = _constant(graph, f"{node.output[0]}_axes", [0, axis])
+    output = node.output[0]
+    if axes_are_input:
+        node.input[1] = add_constant(graph, f"{output}_axes", [0, axis])
     else:
         node.attribute.append(helper.make_attribute("axes", [0, axis]))
     if keepdims:
         return []
-    output = node.output[0]
     node.output[0] = f"{output}_kept"
-    # Before opset 13 Squeeze took its axes as an attribute too.
-    if axes_input:
-        return [helper.make_node("Squeeze", [node.output[0], _constant(graph, f"{output}_squeezed", [axis])], [output])]
+    # Squeeze takes its axes as an input since opset 13, as ReduceSum does; the others followed with opset 18.
+    if axes_are_input:
+        return [
+            helper.make_node("Squeeze", [node.output[0], add_constant(graph, f"{output}_dropped", [axis])], [output])
+        ]
     return [helper.make_node("Squeeze", [node.output[0]], [output], axes=[axis])]
-
-
-def _constant(graph: Any, name: str, values: list[int]) -> str:
-    graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
-    return name

@@ -10,7 +10,9 @@ of both strips, so that its statistics still run over both together.
     3. GroupNorm, G groups (may be absent)          the same with 2m channels
     4. pointwise activations                        the same
     5. Slice(S, S; axis 1) -> y_h, y_w              Convolution 1x1             (k_h + k_w, S, 1)
-    6. Permute(y_w); Convolution on y_h, on y_w     Slice(k_h, k_w; axis 0); Permute(a_w)
+    6. turn(y_w); Convolution on y_h, on y_w        Slice(k_h, k_w; axis 0); turn(a_w)
+
+A turn makes a column a row or a row a column: `Permute`, or `Reshape` to one row or one column.
 
 Left alone: maps that are not square, strips that are not the means of one and the same blob along H and along W, gates
 with different activations, whatever is read elsewhere too, and blocks whose added zeros would weigh more than
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_ADDED = 32 * 1024
 _POINTWISE = {"HardSwish", "ReLU", "Clip", "Swish", "Sigmoid", "HardSigmoid"}
-_TRANSPOSE = 1  # Permute's order that swaps W and H
+_SWAP = 1  # Permute's order that swaps W and H
 _H_AXIS = 1
 
 
@@ -44,7 +46,7 @@ class _Attention:
     reduce: Layer
     norm: Layer | None
     slice: Layer
-    permute: Layer
+    turn: Layer
     conv_h: Layer
     conv_w: Layer
 
@@ -77,29 +79,40 @@ def _match(graph: Graph, concat: Layer) -> _Attention | None:
         or end.ints(0) not in ((size, size), (size, -233))
     ):
         return None
-    conv_h, permute = (graph.only_reader(blob) for blob in end.tops)
-    if conv_h is None or permute is None or permute.type != "Permute" or permute.int(0, 0) != _TRANSPOSE:
+    conv_h, turn = (graph.only_reader(blob) for blob in end.tops)
+    if conv_h is None or turn is None or not _is_turn(turn):
         return None
-    conv_w = graph.only_reader(permute.tops[0])
+    conv_w = graph.only_reader(turn.tops[0])
     if conv_w is None or not _is_pointwise_convolution(conv_h) or not _is_pointwise_convolution(conv_w):
         return None
     if conv_h.int(9, 0) != conv_w.int(9, 0) or conv_h.has(10) or conv_w.has(10):
         return None
-    return _Attention(size, concat, reduce, norm, end, permute, conv_h, conv_w)
+    return _Attention(size, concat, reduce, norm, end, turn, conv_h, conv_w)
 
 
 def _square_strips(graph: Graph, concat: Layer) -> int:
     """Side of the square map whose strips are concatenated along H, 0 if that is not what happens."""
     if concat.int(0, 0) != _H_AXIS or len(concat.bottoms) != 2:  # noqa: PLR2004  two strips
         return 0
-    pool_h, permute = (graph.producer(blob) for blob in concat.bottoms)
-    if permute.type != "Permute" or permute.int(0, 0) != _TRANSPOSE or graph.only_reader(permute.tops[0]) is None:
+    pool_h, turn = (graph.producer(blob) for blob in concat.bottoms)
+    if not _is_turn(turn) or graph.only_reader(turn.tops[0]) is None:
         return 0
-    pool_w = graph.producer(permute.bottoms[0])
+    pool_w = graph.producer(turn.bottoms[0])
     if pool_h.bottoms != pool_w.bottoms or graph.only_reader(pool_h.tops[0]) is None:
         return 0
     (width, one), (other, height) = _mean_kernel(pool_h), _mean_kernel(pool_w)
     return width if width == height and one == other == 1 else 0
+
+
+def _is_turn(layer: Layer) -> bool:
+    if layer.type == "Reshape" and layer.has(2) and not layer.has(6) and not layer.has(11):
+        return 1 in (layer.int(0, -233), layer.int(1, -233))
+    return layer.type == "Permute" and layer.int(0, 0) == _SWAP
+
+
+def _turned(layer: Layer, channels: int) -> Layer:
+    """The turn of a strip with another number of channels."""
+    return layer.with_params({2: channels}) if layer.type == "Reshape" else layer
 
 
 def _mean_kernel(pooling: Layer) -> tuple[int, int]:
@@ -164,7 +177,7 @@ def _stacked_layers(found: _Attention) -> list[Layer]:
             bottoms=(f"{found.slice.name}_gates",),
             tops=(found.conv_h.tops[0], found.slice.tops[1]),
         ),
-        replace(found.permute, tops=found.conv_w.tops),
+        replace(_turned(found.turn, outputs_w), tops=found.conv_w.tops),
     ]
     if found.norm is not None:
         changed.append(found.norm.with_params({1: 2 * found.norm.int(1)}))
