@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 _CHW = 3
 
 
-def optimise(model: NcnnModel, *, fixed_size: bool = True) -> tuple[NcnnModel, tuple[str, ...]]:
+def optimise(model: NcnnModel, any_size: Graph | None = None) -> tuple[NcnnModel, tuple[str, ...]]:
     """Run the passes in order, take the taps away as outputs, and name blobs and layers after them.
 
     Args:
-        model: What `to_ncnn` (or `generalise`) returned.
-        fixed_size: Whether the network is for one input size; its `Input` layers then carry that size.
+        model: What `to_ncnn` returned.
+        any_size: The graph that `generalise` made of it; without one the network stays for its input size, which its
+            `Input` layers then carry.
 
     Returns:
         The model and the names of the passes that changed it.
     """
-    graph = from_model(model)
+    graph = any_size or from_model(model)
     applied = []
     for name, apply in PASSES:
         graph, modified = apply(graph)
         if modified:
             applied.append(name)
-    if fixed_size:
+    if any_size is None:
         graph = _with_input_shapes(graph, model)
     return to_model(graph, model), tuple(applied)
 

@@ -1,0 +1,25 @@
+"""Rules that make a layer independent of the input size, one per layer type.
+
+A rule sees one layer as pnnx wrote it for several input sizes, and the shapes of the blobs at each of them. It returns
+what replaces the layer, or refuses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dwca_export.ncnn.any_size import crop, interp, pooling, reshape, slice_
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dwca_export.ncnn.any_size.variants import Variants
+    from dwca_export.ncnn.param import Layer
+
+RULES: dict[str, Callable[[Variants], list[Layer]]] = {
+    "Crop": crop.generalise,
+    "Interp": interp.generalise,
+    "Pooling": pooling.generalise,
+    "Reshape": reshape.generalise,
+    "Slice": slice_.generalise,
+}
