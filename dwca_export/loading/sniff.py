@@ -18,8 +18,10 @@ _HEAD_BYTES = 512
 _EXPECTED = (
     "expected: a checkpoint of torch.save (state dict or module), TorchScript, torch.export .pt2, .onnx or .safetensors"
 )
-# The first pickle of a file that torch.save wrote before torch 1.6: protocol, LONG1 of ten bytes, torch's magic number.
-_LEGACY = re.compile(rb"\x80[\x02-\x05]\x8a\x0a" + re.escape(0x1950A86A20F9469CFC6C.to_bytes(10, "little")))
+# The first pickle of a file that torch.save wrote before torch 1.6: protocol, perhaps a frame, LONG1 of ten bytes,
+# torch's magic number.
+_MAGIC = re.escape(0x1950A86A20F9469CFC6C.to_bytes(10, "little"))
+_LEGACY = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\x0a" + _MAGIC, re.DOTALL)
 # ONNX's ModelProto: field 1, ir_version (3 and up), then the tag of one of its other fields.
 _ONNX = re.compile(rb"\x08[\x03-\x1f][\x12\x1a\x22\x28\x32\x3a\x42\x72]")
 
