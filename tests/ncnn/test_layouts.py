@@ -140,6 +140,22 @@ def test_ncnn_knows_our_storage_tags(storage, tmp_path):
     assert [weight.storage for weight in read_weights(param, data)] == [storage, "raw"]
 
 
+@pytest.mark.parametrize(
+    ("params", "shapes"),
+    [
+        ("2=0 4=1 7=4 9=3", {"A": (4, 3)}),
+        ("2=1 4=1 7=4 9=3", {"A": (3, 4)}),
+        ("3=0 5=1 8=5 9=3", {"B": (3, 5)}),
+        ("3=1 5=1 8=5 9=3", {"B": (5, 3)}),
+        ("6=1 7=4 8=5 10=3", {"C": (4, 5)}),
+        ("6=1 7=4 8=5 10=2", {"C": (4, 1)}),
+        ("6=1 7=4 8=5 10=4", {"C": (1, 5)}),
+    ],
+)
+def test_constants_of_gemm_are_stored_as_they_are_used(params, shapes):
+    assert {slot.name: slot.shape for slot in slots(param_of("Gemm", params).layers[1])} == shapes
+
+
 def test_every_row_has_a_case():
     assert {name.split()[0] for name in CASES} == set(SLOTS)
 
