@@ -1,1 +1,1 @@
-"""ncnn's files: the param (`param`, `values`), the weights (`weights`) and the passes over both (`passes`)."""
+"""The files of ncnn: the param (`param`, `values`), the bin (`weights`, `layouts`) and passes over both."""
