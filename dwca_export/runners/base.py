@@ -38,10 +38,21 @@ class Runner(Protocol):
         """
 
 
-def check_feeds(feeds: Mapping[str, np.ndarray], inputs: Sequence[TensorSpec], where: str) -> None:
+_SPATIAL = 2  # H and W come behind N and C
+
+
+def check_feeds(
+    feeds: Mapping[str, np.ndarray], inputs: Sequence[TensorSpec], where: str, *, any_size: bool = False
+) -> None:
     """Refuse feeds that are not exactly what the model was made for.
 
     A network with fixed sizes answers other sizes with plausible wrong numbers, so no size is let through.
+
+    Args:
+        feeds: One array per input.
+        inputs: What the model takes.
+        where: The backend, for the error.
+        any_size: Whether the model was made for every height and width.
 
     Raises:
         InputRefusedError: A missing or unknown input, another shape or another element type.
@@ -53,7 +64,9 @@ def check_feeds(feeds: Mapping[str, np.ndarray], inputs: Sequence[TensorSpec], w
         )
     for spec in inputs:
         array = feeds[spec.name]
-        if array.shape != spec.shape or array.dtype.name != spec.dtype:
+        free = len(spec.shape) if not any_size else _SPATIAL
+        same = len(array.shape) == len(spec.shape) and array.shape[:free] == spec.shape[:free]
+        if not same or array.dtype.name != spec.dtype:
             raise InputRefusedError(
                 f"input {spec.name!r} is {array.dtype.name} {list(array.shape)}, "
                 f"the model takes {spec.dtype} {list(spec.shape)} only",

@@ -99,7 +99,14 @@ class NcnnChild:
         if self._process is None:
             command = [sys.executable, "-m", "dwca_export.runners.worker"]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, encoding="utf-8"
+                command,
+                # Python puts the working folder first on its path, where the user's may hold an `ncnn.py`.
+                cwd=self._folder.name,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                text=True,
+                encoding="utf-8",
             )
         return self._process
 

@@ -39,6 +39,7 @@ class NcnnRunner:
         outputs: What it returns, in order; blob `out0` is the first.
         mode: One of `MODES`.
         threads: Threads that ncnn may use.
+        any_size: Whether the network was made for every height and width.
 
     Raises:
         ConversionError: ncnn does not load the files.
@@ -53,9 +54,11 @@ class NcnnRunner:
         *,
         mode: str = "fp32",
         threads: int = 1,
+        any_size: bool = False,
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
+        self.any_size = any_size
         self.where = f"ncnn {param.name}"
         self._net = ncnn.Net()
         self._net.opt.num_threads = threads
@@ -97,13 +100,14 @@ class NcnnRunner:
         Raises:
             ConversionError: ncnn fails, or computes nothing for a blob.
         """
-        check_feeds(feeds, self.inputs, self.where)
-        # ncnn.Mat shares the array's memory: the arrays must live until the last extract.
+        check_feeds(feeds, self.inputs, self.where, any_size=self.any_size)
+        # ncnn.Mat shares the array's memory, and ncnn's in-place layers crash on memory that is not its own: each array
+        # stays alive until the Mat is cloned.
         arrays = [np.ascontiguousarray(feeds[spec.name][0]) for spec in self.inputs]
         results = {}
         with self._net.create_extractor() as extractor:
             for index, array in enumerate(arrays):
-                extractor.input(f"in{index}", ncnn.Mat(array))
+                extractor.input(f"in{index}", ncnn.Mat(array).clone())
             for blob in blobs:
                 status, mat = extractor.extract(blob)
                 if status != 0 or mat.empty():

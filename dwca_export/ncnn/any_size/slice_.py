@@ -1,7 +1,8 @@
 """`Slice` into parts whose sizes depend on the input: one `Crop` for each part, bounded by the shapes of blobs.
 
 1. Part k of `Slice(axis)` -> `Crop(start, end, axis)` (expressions under the ids 19, 20, 21), where start and end are
-   sums of the parts' sizes and each size is a number or the size of a blob that is computed before.
+   sums of the parts' sizes and each size is a number or the size of a blob that is computed before; the last part ends
+   where the input does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dwca_export.ncnn.param import Layer
 if TYPE_CHECKING:
     from dwca_export.ncnn.any_size.variants import Shape, Variants
 
-_REST = -233
+_REST = -233  # what remains; as the end of a Crop: the end of its input
 
 
 def generalise(variants: Variants) -> list[Layer]:
@@ -25,12 +26,14 @@ def generalise(variants: Variants) -> list[Layer]:
     layer = variants.first
     axis = layer.int(1, 0)
     parts = [_sizes(*pair) for pair in zip(variants.layers, variants.input_shapes(), strict=True)]
-    sizes, bottoms = variants.expressions(list(zip(*parts, strict=True)))
+    numbers = list(zip(*parts, strict=True))
     crops = []
     for index, top in enumerate(layer.tops):
-        start, end = _sum(sizes[:index]), _sum(sizes[: index + 1])
+        last = index + 1 == len(layer.tops)
+        found, bottoms = variants.expressions(numbers[: index if last else index + 1])
+        end = str(_REST) if last else _sum(found)
         crop = Layer("Crop", f"{layer.name}_{index}", bottoms, (top,))
-        crops.append(crop.with_params({19: start, 20: end, 21: str(axis)}))
+        crops.append(crop.with_params({19: _sum(found[:index]), 20: end, 21: str(axis)}))
     return crops
 
 

@@ -1,0 +1,144 @@
+"""Finds coordinate attention in an ONNX graph by its structure, whatever class it was written as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dwca_export.rewrites.graph import attribute, static_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dwca_export.artifacts import OnnxModel
+
+_MOVES = {"Transpose", "Reshape", "Squeeze", "Unsqueeze"}
+_POOLING = {"AveragePool", "ReduceMean", "GlobalAveragePool"}
+_ACTIVATIONS = {"HardSwish", "Relu", "Clip", "HardSigmoid", "Sigmoid", "Mul", "Div", "Add"}
+_STRIPS = 2
+
+
+@dataclass(frozen=True)
+class Block:
+    """One coordinate attention, and the convolutions that feed it if it is a DWCA block.
+
+    Attributes:
+        name: Path of the torch module, or name of the ONNX value that it gates.
+        channels: Channels that it gates.
+        reduced: Channels after the 1x1 reduction.
+        reduction: channels // reduced.
+        norm: `GroupNorm`, or empty where the normalisation is folded into the reduction (BatchNorm).
+        groups: Of the GroupNorm, else 0.
+        depthwise_kernel: Kernel size of the depthwise convolution before it, 0 without one.
+        stride: Of that depthwise convolution.
+        residual: Whether the block adds its input.
+    """
+
+    name: str
+    channels: int
+    reduced: int
+    reduction: int
+    norm: str
+    groups: int
+    depthwise_kernel: int
+    stride: int
+    residual: bool
+
+
+def find_blocks(model: OnnxModel) -> tuple[Block, ...]:
+    """All coordinate attentions: strip means of one value along H and W that meet in a `Concat` and a 1x1 convolution.
+
+    Args:
+        model: A simplified graph.
+    """
+    graph = _Graph(model)
+    return tuple(block for node in model.proto.graph.node if (block := _block(graph, node)) is not None)
+
+
+class _Graph:
+    """Look-ups by value."""
+
+    def __init__(self, model: OnnxModel) -> None:
+        nodes = model.proto.graph.node
+        self.scopes = model.scopes
+        self.shapes = static_shapes(model.proto.graph)
+        self.weights = {tensor.name: list(tensor.dims) for tensor in model.proto.graph.initializer}
+        self.producers = {value: node for node in nodes for value in node.output}
+        self.readers: dict[str, list[Any]] = {}
+        for node in nodes:
+            for value in node.input:
+                self.readers.setdefault(value, []).append(node)
+
+    def above(self, value: str, through: set[str]) -> Any:
+        """The node that computes a value, looking through some node types."""
+        node = self.producers.get(value)
+        while node is not None and node.op_type in through:
+            node = self.producers.get(node.input[0])
+        return node
+
+    def below(self, value: str) -> Iterator[Any]:
+        """The chain of nodes from a value on, as long as there is a single reader."""
+        while len(readers := self.readers.get(value, [])) == 1:
+            yield readers[0]
+            value = readers[0].output[0]
+
+
+def _block(graph: _Graph, concat: Any) -> Block | None:
+    if concat.op_type != "Concat" or len(concat.input) != _STRIPS:
+        return None
+    pools = [graph.above(value, _MOVES) for value in concat.input]
+    if any(pool is None or pool.op_type not in _POOLING for pool in pools):
+        return None
+    gated = pools[0].input[0]
+    if pools[1].input[0] != gated or {tuple(_strip(graph, pool)) for pool in pools} != {(True, False), (False, True)}:
+        return None
+    chain = list(graph.below(concat.output[0]))
+    if not chain or chain[0].op_type != "Conv" or chain[0].input[1] not in graph.weights:
+        return None
+    reduced, channels = graph.weights[chain[0].input[1]][:2]
+    groups = next((graph.shapes[node.input[0]][1] for node in chain if node.op_type == "InstanceNormalization"), 0)
+    depthwise = _depthwise(graph, gated)
+    return Block(
+        name=_name(graph, gated),
+        channels=channels,
+        reduced=reduced,
+        reduction=channels // reduced,
+        norm="GroupNorm" if groups else "",
+        groups=groups,
+        depthwise_kernel=graph.weights[depthwise.input[1]][2] if depthwise is not None else 0,
+        stride=attribute(depthwise, "strides", [1])[0] if depthwise is not None else 1,
+        residual=depthwise is not None and _is_added(graph, gated, depthwise.input[0]),
+    )
+
+
+def _strip(graph: _Graph, pool: Any) -> tuple[bool, bool]:
+    """Whether a pooling averages away the height, and the width."""
+    before, after = graph.shapes.get(pool.input[0], []), graph.shapes.get(pool.output[0], [])
+    if len(before) != 4:  # noqa: PLR2004  N, C, H, W
+        return False, False
+    if len(after) == len(before):
+        return after[2] < before[2] and after[2] == 1, after[3] < before[3] and after[3] == 1
+    return after == [*before[:2], before[3]], after == before[:3]
+
+
+def _depthwise(graph: _Graph, gated: str) -> Any:
+    """The depthwise convolution of a DWCA block: gated = activation(pointwise(depthwise(x)))."""
+    pointwise = graph.above(gated, _ACTIVATIONS)
+    if pointwise is None or pointwise.op_type != "Conv" or graph.weights.get(pointwise.input[1], [])[2:] != [1, 1]:
+        return None
+    depthwise = graph.producers.get(pointwise.input[0])
+    if depthwise is None or depthwise.op_type != "Conv":
+        return None
+    weight = graph.weights.get(depthwise.input[1], [0, 0])
+    return depthwise if weight[1] == 1 and attribute(depthwise, "group", 1) == weight[0] else None
+
+
+def _is_added(graph: _Graph, gated: str, source: str) -> bool:
+    """Whether the gated value, after its multiplications, is added to the block's input."""
+    gates = [node for node in graph.readers.get(gated, []) if node.op_type == "Mul"]
+    return any(node.op_type == "Add" and source in node.input for gate in gates for node in graph.below(gate.output[0]))
+
+
+def _name(graph: _Graph, gated: str) -> str:
+    name = graph.scopes.get(gated, gated)
+    return name.rpartition(".")[0] or name
