@@ -37,8 +37,8 @@ _BARRED_RECORD = re.compile(
 )
 _PAYLOAD = re.compile(r"(weight|tensor)_\d+")
 _OPERATOR = re.compile(
-    r"torch\.ops\.(aten|prims|torchvision|quantized_decomposed)\.(?!save\.|from_file\.)[A-Za-z]\w*\.[A-Za-z]\w*"
-    r"|torch\.ops\.aten\.__i?(and|or|xor|lshift|rshift)__\.[A-Za-z]\w*"
+    r"torch\.ops\.(aten|prims|torchvision|quantized_decomposed)\.(?!save\.|from_file\.|__)\w+\.(?!__)\w+"
+    r"|torch\.ops\.aten\.__i?(and|or|xor|lshift|rshift)__\.(?!__)\w+"
     r"|torch\.ops\.higher_order\.wrap_with_(set_grad_enabled|autocast)"
     r"|_operator\.(add|sub|mul|floordiv|truediv|mod|pow|neg|pos|abs|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem)"
     r"|math\.(trunc|ceil|floor|sqrt)|torch\._?sym_[a-z]+"
@@ -64,7 +64,9 @@ _SIZE_FUNCTIONS = {
     *("StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan"),
 }
 _SYMBOL = re.compile(r"z?[su]f?\d+|int_oo|oo|inf")
-_SIZE_METHODS = {"size", "stride", "storage_offset"}
+# What guards use besides; `L` are the inputs by name.
+_GUARD_NAMES = {"L", "math", "min", "max", "abs"}
+_GUARD_ATTRIBUTES = {"size", "stride", "storage_offset", "ceil", "floor", "trunc", "sqrt", "inf"}
 
 
 def audit(path: Path) -> None:
@@ -141,8 +143,10 @@ def _check_text(key: str, text: str) -> None:
         _check_size(text)
     elif key == "guards_code":
         _check_guard(text)
-    elif key in {"in_spec", "out_spec"}:
-        _check_tree(json.loads(text)[1])
+    elif key == "in_spec":
+        _check_tree(json.loads(text)[1], _DOTTED)
+    elif key == "out_spec":
+        _check_tree(json.loads(text)[1], _PLAIN)
     else:
         _require(_PLAIN.fullmatch(text), "text that could be code", text)
 
@@ -161,18 +165,16 @@ def _check_size(text: str) -> None:
 
 
 def _check_guard(text: str) -> None:
-    """Rule 4: torch executes this text, with `L` for the inputs by name."""
+    """Rule 4: torch executes this text."""
     what = "a guard that does more than compare sizes"
     for node in _nodes(text, what):
         _require(isinstance(node, (*_ARITHMETIC, ast.Attribute, ast.Subscript)), what, text)
         if isinstance(node, ast.Call):
-            function = node.func
-            known = isinstance(function, ast.Name) and function.id in _SIZE_FUNCTIONS
-            _require(known or isinstance(function, ast.Attribute), what, text)
+            _require(isinstance(node.func, ast.Name | ast.Attribute), what, text)
         elif isinstance(node, ast.Attribute):
-            _require(node.attr in _SIZE_METHODS, what, text)
+            _require(node.attr in _GUARD_ATTRIBUTES, what, text)
         elif isinstance(node, ast.Name):
-            _require(node.id == "L" or node.id in _SIZE_FUNCTIONS, what, text)
+            _require(node.id in _GUARD_NAMES | _SIZE_FUNCTIONS, what, text)
         elif isinstance(node, ast.Constant):
             _require(_is_plain_constant(node), what, text)
 
@@ -192,17 +194,14 @@ def _is_plain_constant(node: ast.Constant) -> bool:
     return isinstance(node.value, bool | int | float)
 
 
-def _check_tree(tree: Any) -> None:
+def _check_tree(tree: Any, keys: re.Pattern[str]) -> None:
     """Rule 5."""
     what = "inputs or outputs other than tensors in lists, tuples and dicts with plain names"
     _require(tree["type"] in _TREES, what, tree["type"])
     if tree["context"] is not None:
         context = json.loads(tree["context"])
         for entry in context if isinstance(context, list) else [context]:
-            _require(entry is None or isinstance(entry, int) or _is_dotted(entry), what, entry)
+            plain = keys.fullmatch(entry) if isinstance(entry, str) else entry is None or isinstance(entry, int)
+            _require(plain, what, entry)
     for child in tree["children_spec"]:
-        _check_tree(child)
-
-
-def _is_dotted(entry: object) -> bool:
-    return isinstance(entry, str) and _DOTTED.fullmatch(entry) is not None
+        _check_tree(child, keys)
