@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import onnxsim
 from onnx import shape_inference
@@ -11,6 +13,7 @@ from onnx import shape_inference
 from dwca_export.artifacts import OnnxModel, TensorSpec
 from dwca_export.errors import ConversionError, InputRefusedError
 from dwca_export.rewrites import REWRITES
+from dwca_export.runners.ort import OrtRunner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +29,7 @@ def open_onnx(loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None) -> 
         shapes: Shape of each input, or None for what the graph says.
 
     Raises:
-        InputRefusedError: The graph leaves sizes open and none are given, or takes what is no float32 tensor.
+        InputRefusedError: The graph leaves sizes open and none are given, or it does not run on the shapes.
     """
     graph = loaded.model.graph
     weights = {tensor.name for tensor in graph.initializer}
@@ -39,10 +42,35 @@ def open_onnx(loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None) -> 
             where="load",
             hint="give --shape once per input",
         )
-    inputs = tuple(TensorSpec(value.name, shape) for value, shape in zip(values, shapes, strict=True))
-    static = _simplify(loaded.model, inputs)
-    outputs = tuple(_spec(value) for value in static.graph.output)
-    return OnnxModel(static, inputs, outputs, {value: value for node in static.graph.node for value in node.output})
+    inputs = tuple(TensorSpec(value.name, tuple(shape)) for value, shape in zip(values, shapes, strict=True))
+    proto = onnx.ModelProto()
+    proto.CopyFrom(loaded.model)
+    for value in proto.graph.input:
+        shape = next((spec.shape for spec in inputs if spec.name == value.name), None)
+        if shape is not None:
+            value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
+    scopes = {value: value for node in proto.graph.node for value in node.output}
+    given = OnnxModel(proto, inputs, tuple(TensorSpec(value.name, ()) for value in proto.graph.output), scopes)
+    return replace(given, outputs=_run_for_outputs(given))
+
+
+def _run_for_outputs(model: OnnxModel) -> tuple[TensorSpec, ...]:
+    """The outputs as ONNX Runtime shapes them on noise: the graph need not tell, and may lie."""
+    generator = np.random.default_rng(0)
+    feeds = {spec.name: generator.standard_normal(spec.shape, np.float32) for spec in model.inputs}
+    shapes = ", ".join("x".join(map(str, spec.shape)) for spec in model.inputs)
+    try:
+        with OrtRunner(model, "load") as runner:
+            results = runner.infer(feeds)
+    except ConversionError:
+        raise
+    except Exception as error:  # ONNX Runtime raises its own unrelated classes
+        raise InputRefusedError(
+            f"the graph does not run on {shapes}: {str(error).splitlines()[0]}",
+            where="load",
+            hint="give the shape it was made for: --shape",
+        ) from error
+    return tuple(TensorSpec(name, array.shape, array.dtype.name) for name, array in results.items())
 
 
 def simplify(model: OnnxModel) -> OnnxModel:
