@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dwca_export.artifacts import NcnnModel, OnnxModel, TorchModel
 from dwca_export.prepare import prepare
 from dwca_export.runners.ort import OrtRunner
 from dwca_export.runners.torch import TorchRunner
@@ -16,11 +15,9 @@ from dwca_export.to_onnx import to_onnx
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dwca_export.artifacts import LoadedModel, TensorSpec
+    from dwca_export.artifacts import LoadedModel, NcnnModel, OnnxModel, TensorSpec, TorchModel
     from dwca_export.progress import Progress
     from dwca_export.runners.base import Runner
-
-Shapes = "Sequence[tuple[int, ...]] | None"
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,9 @@ def reference(torch: TorchModel | None, onnx: OnnxModel) -> Runner:
     return TorchRunner(torch) if torch is not None else OrtRunner(onnx, "onnx")
 
 
-def convert(loaded: LoadedModel, shapes: Shapes, progress: Progress, timeout: float) -> Conversion:
+def convert(
+    loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None, progress: Progress, timeout: float
+) -> Conversion:
     """Run the hops from the loaded model to what pnnx writes.
 
     Args:
@@ -81,7 +80,7 @@ def convert(loaded: LoadedModel, shapes: Shapes, progress: Progress, timeout: fl
 
 
 def _to_onnx(
-    loaded: LoadedModel, shapes: Shapes, progress: Progress
+    loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None, progress: Progress
 ) -> tuple[TorchModel | None, list[tuple[str, OnnxModel]]]:
     if loaded.kind == "onnx":
         with progress.hop("prepare") as hop:
