@@ -39,7 +39,7 @@ class DWCABlock(nn.Module):
             forced where the shapes of input and output differ.
     """
 
-    def __init__(  # noqa: PLR0917 - model files of other frameworks pass the arguments by position
+    def __init__(
         self,
         c1: int,
         c2: int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dwca_export.artifacts import NcnnModel, OnnxModel, TorchModel
 from dwca_export.prepare import prepare
 from dwca_export.runners.ort import OrtRunner
 from dwca_export.runners.torch import TorchRunner
@@ -15,7 +16,7 @@ from dwca_export.to_onnx import to_onnx
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dwca_export.artifacts import LoadedModel, NcnnModel, OnnxModel, TensorSpec, TorchModel
+    from dwca_export.artifacts import LoadedModel
     from dwca_export.progress import Progress
     from dwca_export.runners.base import Runner
 
@@ -25,30 +26,32 @@ class Conversion:
     """What every hop made of the network.
 
     Attributes:
-        torch: The network in inference form; None where it came as ONNX.
-        onnx: The ONNX graphs in order, each with the name of the hop that made it.
+        given: The network as it came, in inference form.
+        onnx: The ONNX graphs that the hops made of it, in order, each with its name.
         ncnn: What pnnx wrote.
         rewrites: Names of the ONNX rewrites that were applied.
     """
 
-    torch: TorchModel | None
+    given: TorchModel | OnnxModel
     onnx: tuple[tuple[str, OnnxModel], ...]
     ncnn: NcnnModel
     rewrites: tuple[str, ...]
 
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the network takes."""
-        return self.ncnn.inputs
 
-    def reference(self) -> Runner:
-        """The backend that everything else is compared with."""
-        return reference(self.torch, self.onnx[0][1])
+def open_at(loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None) -> TorchModel | OnnxModel:
+    """Bring the loaded network into inference form for some input shapes.
+
+    Raises:
+        InputRefusedError: It does not run on them.
+    """
+    return open_onnx(loaded, shapes) if loaded.kind == "onnx" else prepare(loaded, shapes)
 
 
-def reference(torch: TorchModel | None, onnx: OnnxModel) -> Runner:
-    """Eager torch, or ONNX Runtime on the graph as it was given."""
-    return TorchRunner(torch) if torch is not None else OrtRunner(onnx, "onnx")
+def reference(given: TorchModel | OnnxModel) -> tuple[str, Runner]:
+    """The backend that all others are compared with, and its name: eager torch, or ONNX Runtime."""
+    if isinstance(given, TorchModel):
+        return "torch", TorchRunner(given)
+    return "ONNX as given", OrtRunner(given, "ONNX as given")
 
 
 def convert(
@@ -66,35 +69,26 @@ def convert(
         InputRefusedError: The network does not run on these shapes.
         ConversionError: A hop fails.
     """
-    torch_model, stages = _to_onnx(loaded, shapes, progress)
+    with progress.hop("prepare") as hop:
+        given = open_at(loaded, shapes)
+        inputs = (f"{spec.name} {'x'.join(map(str, spec.shape))}" for spec in given.inputs)
+        notes = given.notes if isinstance(given, TorchModel) else ()
+        hop.says("; ".join([", ".join(inputs), *notes]))
+    stages = []
+    exported = given
+    if isinstance(exported, TorchModel):
+        with progress.hop("to_onnx") as hop:
+            exported = to_onnx(exported)
+            stages.append(("ONNX", exported))
+            hop.says(f"{len(exported.proto.graph.node)} nodes, opset {exported.proto.opset_import[0].version}")
     with progress.hop("simplify") as hop:
-        stages.append(("simplified ONNX", simplify(stages[-1][1])))
-        rewritten, rewrites = rewrite(stages[-1][1])
+        simplified = simplify(exported)
+        stages.append(("simplified ONNX", simplified))
+        rewritten, rewrites = rewrite(simplified)
         if rewrites:
             stages.append(("rewritten ONNX", rewritten))
         hop.says(f"{len(rewritten.proto.graph.node)} nodes; rewrites: {', '.join(rewrites) or 'none'}")
     with progress.hop("to_ncnn") as hop:
         ncnn = to_ncnn(rewritten, timeout=timeout)
-        hop.says(f"{len(ncnn.param.layers)} layers, {len(ncnn.taps)} taps among them")
-    return Conversion(torch_model, tuple(stages), ncnn, rewrites)
-
-
-def _to_onnx(
-    loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None, progress: Progress
-) -> tuple[TorchModel | None, list[tuple[str, OnnxModel]]]:
-    if loaded.kind == "onnx":
-        with progress.hop("prepare") as hop:
-            given = open_onnx(loaded, shapes)
-            hop.says(_describe(given.inputs))
-        return None, [("ONNX", given)]
-    with progress.hop("prepare") as hop:
-        model = prepare(loaded, shapes)
-        hop.says("; ".join([_describe(model.inputs), *model.notes]))
-    with progress.hop("to_onnx") as hop:
-        exported = to_onnx(model)
-        hop.says(f"{len(exported.proto.graph.node)} nodes, opset {exported.proto.opset_import[0].version}")
-    return model, [("ONNX", exported)]
-
-
-def _describe(specs: Sequence[TensorSpec]) -> str:
-    return ", ".join(f"{spec.name} {'x'.join(map(str, spec.shape))}" for spec in specs)
+        hop.says(f"{len(ncnn.param.layers)} layers, of which {len(ncnn.taps)} taps")
+    return Conversion(given, tuple(stages), ncnn, rewrites)

@@ -43,6 +43,13 @@ class Progress:
         self.seconds.append((name, time.perf_counter() - start))
         self.say(f"{name:<10} {self.seconds[-1][1]:6.2f} s  {hop.text}")
 
+    def totals(self) -> dict[str, float]:
+        """Seconds by hop; a hop that ran for several sizes counts once."""
+        totals: dict[str, float] = {}
+        for name, seconds in self.seconds:
+            totals[name] = totals.get(name, 0.0) + seconds
+        return totals
+
     def say(self, text: str) -> None:
         """Print a line."""
         if not self.quiet:

@@ -1,0 +1,139 @@
+"""The command `dwca-export`."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dwca_export import __version__
+from dwca_export.cli.options import parse_json_object, run
+from dwca_export.errors import UsageError
+from dwca_export.progress import Progress
+from dwca_export.request import ExportRequest
+from dwca_export.shapes import parse_shape
+
+_PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript", "onnxsim", "pnnx", "PIL")
+_PRECISIONS = ("fp32", "fp16")
+_EPILOG = (
+    "Exit codes: 0 ok, 1 internal error, 2 usage, 3 input refused, 4 conversion failed, 5 parity failed, "
+    "130 interrupted."
+)
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"dwca-export {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog=_EPILOG)
+def export(
+    model: Annotated[
+        Path,
+        typer.Argument(help="State dict or checkpoint, pickled module, TorchScript, .pt2 or .onnx.", metavar="MODEL"),
+    ],
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Input shape such as 1x3x224x160, once per input. [default: what the model names, else 1x3x224x224]"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the bundle <stem>_ncnn_model, or the bundle itself if the name ends so. "
+            "[default: the model's folder]"
+        ),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(help="Factory of the network for a state dict: file.py:factory or package.module:factory."),
+    ] = None,
+    arch_args: Annotated[str | None, typer.Option(help="Its keyword arguments as a JSON object.")] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(help="Package whose classes the file's pickle may use; repeat for more.", metavar="PACKAGE"),
+    ] = None,
+    trust_all: Annotated[bool, typer.Option("--trust-all", help="Let the file run any code it likes.")] = False,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Make one network for every height and width.")] = False,
+    precision: Annotated[str, typer.Option(help="Weight files to write: fp32, fp16 or fp32,fp16.")] = "fp32",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data to prove parity on: a folder of images, a .npy or a .npz. [default: seeded noise]",
+            metavar="PATH",
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="How many samples to compare on.", min=1, max=1000)] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.", min=0)] = 0,
+    timeout: Annotated[float, typer.Option(help="Seconds that a converter or ncnn may take.", min=1)] = 300.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older bundle.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks.")] = False,
+    version: Annotated[  # noqa: ARG001  its callback does the work
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Convert a trained network to ncnn and prove that it still computes the same numbers."""
+
+    def command() -> None:
+        request = ExportRequest(
+            model=model,
+            out=out,
+            shapes=tuple(map(parse_shape, shape)) if shape else None,
+            arch=arch,
+            arch_args=parse_json_object(arch_args, "--arch-args") if arch_args is not None else None,
+            trust=trust or (),
+            trust_all=trust_all,
+            precisions=_parse_precisions(precision),
+            images=images,
+            samples=samples,
+            seed=seed,
+            dynamic=dynamic,
+            force=force,
+            timeout=timeout,
+        )
+        _require_packages()
+        from dwca_export.pipeline import export as run_export
+        from dwca_export.report.text import print_report
+
+        progress = Progress(quiet=quiet or as_json)
+        result = run_export(request, progress)
+        if as_json:
+            typer.echo(json.dumps({"bundle": str(result.bundle), "seconds": progress.totals(), **result.manifest}))
+        elif not quiet:
+            print_report(result)
+
+    run(command, as_json=as_json, debug=debug)
+
+
+def _parse_precisions(text: str) -> tuple[str, ...]:
+    precisions = tuple(text.split(","))
+    if len(set(precisions)) != len(precisions) or not set(precisions) <= set(_PRECISIONS):
+        raise UsageError(f"{text!r} is unknown", where="--precision", hint="fp32, fp16 or fp32,fp16")
+    return precisions
+
+
+def _require_packages() -> None:
+    missing = [package for package in _PACKAGES if find_spec(package) is None]
+    if missing:
+        raise UsageError(
+            f"exporting needs packages that are not installed: {', '.join(missing)}",
+            hint="pip install 'dwca-export[export]'",
+        )
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

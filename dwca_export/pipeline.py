@@ -1,0 +1,175 @@
+"""The hops in order: from a model file to a bundle that is proven right."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dwca_export import bundle
+from dwca_export.conversion import convert, open_at
+from dwca_export.generalise import generalise
+from dwca_export.load import load
+from dwca_export.manifest import Facts, describe, metadata
+from dwca_export.ncnn.graph import from_model
+from dwca_export.ncnn.weights import to_fp16, write_weights
+from dwca_export.optimise import optimise
+from dwca_export.proof import Shipped, prove, prove_at
+from dwca_export.report.html import page
+from dwca_export.runners.child import Job, NcnnChild
+from dwca_export.samples import Preprocessing, open_samples
+from dwca_export.sizes import SizePlan, plan_sizes
+from dwca_export.templates import write_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dwca_export.artifacts import LoadedModel, NcnnModel
+    from dwca_export.conversion import Conversion
+    from dwca_export.ncnn.graph import Graph
+    from dwca_export.parity.judge import Comparison
+    from dwca_export.progress import Progress
+    from dwca_export.proof import Proof
+    from dwca_export.request import ExportRequest
+    from dwca_export.samples import Feeds, SampleSource
+    from dwca_export.sizes import Shapes
+
+DEFAULT_SHAPE = (1, 3, 224, 224)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What came out.
+
+    Attributes:
+        bundle: The folder.
+        manifest: What its `manifest.json` says.
+    """
+
+    bundle: Path
+    manifest: dict[str, Any] = field(repr=False)
+
+
+def export(request: ExportRequest, progress: Progress) -> Export:
+    """Run all hops.
+
+    Raises:
+        UsageError: The bundle cannot be written where it was asked for.
+        InputRefusedError: The model, its shapes or the data cannot be used.
+        ConversionError: A hop fails.
+        ParityError: What came out does not compute the same.
+    """
+    target = bundle.bundle_folder(request.model, request.out)
+    with bundle.staged(target, force=request.force) as folder, NcnnChild(request.timeout) as child:
+        loaded, shapes = _load(request, progress)
+        plan = _plan(request, loaded, shapes)
+        conversions = [convert(loaded, one, progress, request.timeout) for one in plan.conversion]
+        base = conversions[0]
+        preprocessing = Preprocessing.from_card(loaded.card)
+        source = open_samples(request.images, base.ncnn.inputs, preprocessing, request.seed)
+        samples = source.make(base.ncnn.inputs, request.samples)
+        with progress.hop("optimise") as hop:
+            graph, generalised = _any_size(conversions, child) if request.dynamic else (None, ())
+            network, passes = optimise(base.ncnn, graph)
+            shipped = _write_networks(folder, network, request.precisions)
+            hop.says(f"{len(network.param.layers)} layers; passes: {', '.join(passes) or 'none'}")
+        with progress.hop("parity") as hop:
+            proof = _prove(base, shipped, samples, child)
+            elsewhere = _prove_sizes(loaded, plan, shipped, source, child)
+            comparisons = (*proof.comparisons, *elsewhere)
+            hop.says(f"{len(comparisons)} comparisons on {len(samples)} samples passed ({source.origin})")
+        with progress.hop("bundle") as hop:
+            rewrites = (*base.rewrites, *(f"any size: {name}" for name in generalised), *passes)
+            facts = Facts(request, loaded, base, network, source, samples, comparisons, plan, rewrites)
+            document = _write_bundle(folder, facts, proof)
+            hop.says(str(target))
+    return Export(target, document)
+
+
+def _load(request: ExportRequest, progress: Progress) -> tuple[LoadedModel, Shapes]:
+    with progress.hop("load") as hop:
+        loaded = load(
+            request.model,
+            arch=request.arch,
+            arch_args=request.arch_args,
+            trust=request.trust,
+            trust_all=request.trust_all,
+        )
+        shapes = request.shapes or loaded.shapes or (DEFAULT_SHAPE,)
+        origin = "--shape" if request.shapes else loaded.shapes_from or "the default: give --shape for another"
+        text = " + ".join("x".join(map(str, shape)) for shape in shapes)
+        hop.says("; ".join([loaded.kind, f"shape {text} from {origin}", *loaded.notes]))
+    return loaded, shapes
+
+
+def _plan(request: ExportRequest, loaded: LoadedModel, shapes: Shapes) -> SizePlan:
+    if not request.dynamic:
+        return SizePlan((shapes,), ())
+    return plan_sizes(shapes, lambda one: open_at(loaded, one))
+
+
+def _any_size(conversions: Sequence[Conversion], child: NcnnChild) -> tuple[Graph, tuple[str, ...]]:
+    """Make one graph of the conversions; needs the shape of every blob at every size, so ncnn runs them."""
+    models = [conversion.ncnn for conversion in conversions]
+    blobs = []
+    with tempfile.TemporaryDirectory(prefix="dwca-sizes-") as name:
+        for model in models:
+            raw = _write_raw(Path(name), model)
+            names = tuple(blob for layer in from_model(model).layers for blob in layer.tops)
+            feeds = {spec.name: np.zeros(spec.shape, np.float32) for spec in model.inputs}
+            job = Job(raw.name, str(raw.param), str(raw.bin), model.inputs, model.outputs, blobs=names)
+            blobs += child.run([job], [feeds])[0]
+    return generalise(models, blobs)
+
+
+def _write_networks(folder: Path, network: NcnnModel, precisions: Sequence[str]) -> list[Shipped]:
+    param = folder / bundle.PARAM
+    param.write_text(network.param.text(), encoding="utf-8")
+    shipped = []
+    for precision in precisions:
+        weights = network.weights if precision == "fp32" else to_fp16(network.param, network.weights)
+        path = folder / bundle.bin_name(precision)
+        path.write_bytes(write_weights(weights))
+        tolerance = "fp32" if precision == "fp32" else "fp16-weights"
+        shipped.append(Shipped(f"ncnn {precision}", param, path, tolerance))
+    return shipped
+
+
+def _write_raw(folder: Path, model: NcnnModel) -> Shipped:
+    raw = Shipped("ncnn as pnnx wrote it", folder / "raw.param", folder / "raw.bin", "fp32")
+    raw.param.write_text(model.param.text(), encoding="utf-8")
+    raw.bin.write_bytes(write_weights(model.weights))
+    return raw
+
+
+def _prove(base: Conversion, shipped: Sequence[Shipped], samples: Sequence[Feeds], child: NcnnChild) -> Proof:
+    with tempfile.TemporaryDirectory(prefix="dwca-raw-") as name:
+        return prove(base, [_write_raw(Path(name), base.ncnn), *shipped], samples, child)
+
+
+def _prove_sizes(
+    loaded: LoadedModel, plan: SizePlan, shipped: Sequence[Shipped], source: SampleSource, child: NcnnChild
+) -> list[Comparison]:
+    comparisons: list[Comparison] = []
+    for shapes in plan.proof:
+        given = open_at(loaded, shapes)
+        comparisons += prove_at(given, shipped, source.make(given.inputs, 1), child)
+    return comparisons
+
+
+def _write_bundle(folder: Path, facts: Facts, proof: Proof) -> dict[str, Any]:
+    """Write everything but the networks, which are there already; the manifest comes last, with the hashes."""
+    network, onnx_model = facts.network, facts.conversion.onnx[-1][1]
+    taps = {tap.name: proof.taps[tap.name] for tap in network.tapped}
+    bundle.write_golden(folder / bundle.GOLDEN, facts.samples, proof.outputs, taps)
+    (folder / "model.onnx").write_bytes(onnx_model.proto.SerializeToString(deterministic=True))
+    write_programs(folder, network.inputs, network.outputs, any_size=facts.request.dynamic)
+    document = describe(facts)
+    bundle.write_metadata(folder / "metadata.yaml", metadata(document))
+    (folder / "report.html").write_text(page(document), encoding="utf-8")
+    document["files"] = bundle.hash_files(folder)
+    bundle.write_json(folder / bundle.MANIFEST, document)
+    return document
