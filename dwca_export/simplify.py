@@ -12,6 +12,7 @@ from onnx import shape_inference
 
 from dwca_export.artifacts import OnnxModel, TensorSpec
 from dwca_export.errors import ConversionError, InputRefusedError
+from dwca_export.limits import check_inputs, check_outputs
 from dwca_export.rewrites import REWRITES
 from dwca_export.runners.ort import OrtRunner
 
@@ -29,7 +30,8 @@ def open_onnx(loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None) -> 
         shapes: Shape of each input, or None for what the graph says.
 
     Raises:
-        InputRefusedError: The graph leaves sizes open and none are given, or it does not run on the shapes.
+        InputRefusedError: The graph leaves sizes open and none are given, takes or returns what is no float32
+            tensor, contradicts the shapes, or does not run on them.
     """
     graph = loaded.model.graph
     weights = {tensor.name for tensor in graph.initializer}
@@ -42,16 +44,48 @@ def open_onnx(loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None) -> 
             where="load",
             hint="give --shape once per input",
         )
-    inputs = tuple(TensorSpec(value.name, tuple(shape)) for value, shape in zip(values, shapes, strict=True))
+    inputs = tuple(_input(value, shape) for value, shape in zip(values, shapes, strict=True))
+    check_inputs(inputs, "load")
     proto = onnx.ModelProto()
     proto.CopyFrom(loaded.model)
+    # What the graph says of its other values may hold for another size.
+    del proto.graph.value_info[:]
+    known = {spec.name: spec for spec in inputs}
     for value in proto.graph.input:
-        shape = next((spec.shape for spec in inputs if spec.name == value.name), None)
-        if shape is not None:
-            value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
+        if value.name in known:
+            value.CopyFrom(_value_info(known[value.name].name, known[value.name].shape))
+    for value in proto.graph.output:
+        _refuse_dtype(value.name, value.type.tensor_type.elem_type)
+        value.CopyFrom(_value_info(value.name, None))
     scopes = {value: value for node in proto.graph.node for value in node.output}
     given = OnnxModel(proto, inputs, tuple(TensorSpec(value.name, ()) for value in proto.graph.output), scopes)
-    return replace(given, outputs=_run_for_outputs(given))
+    outputs = _run_for_outputs(given)
+    check_outputs(outputs, "load")
+    return replace(given, outputs=outputs)
+
+
+def _input(value: Any, shape: tuple[int, ...]) -> TensorSpec:
+    """Refuse a shape that contradicts the graph's, in which other numbers may be made for the graph's own."""
+    _refuse_dtype(value.name, value.type.tensor_type.elem_type)
+    declared = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in value.type.tensor_type.shape.dim]
+    fits = len(declared) == len(shape) and all(a in (0, b) for a, b in zip(declared, shape, strict=True))
+    if declared and not fits:
+        raise InputRefusedError(
+            f"input {value.name!r} has the shape {declared} in the graph (0 is open), {list(shape)} is given",
+            where="load",
+            hint="give the graph's own shape, or export the graph with open sizes",
+        )
+    return TensorSpec(value.name, tuple(shape))
+
+
+def _value_info(name: str, shape: tuple[int, ...] | None) -> Any:
+    return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+
+def _refuse_dtype(name: str, kind: int) -> None:
+    if kind != onnx.TensorProto.FLOAT:
+        dtype = onnx.TensorProto.DataType.Name(kind).lower() if kind else "no tensor"
+        raise InputRefusedError(f"{name!r} is {dtype}", where="load", hint="inputs and outputs must be float32 tensors")
 
 
 def _run_for_outputs(model: OnnxModel) -> tuple[TensorSpec, ...]:
@@ -62,15 +96,18 @@ def _run_for_outputs(model: OnnxModel) -> tuple[TensorSpec, ...]:
     try:
         with OrtRunner(model, "load") as runner:
             results = runner.infer(feeds)
-    except ConversionError:
-        raise
-    except Exception as error:  # ONNX Runtime raises its own unrelated classes
+    except ConversionError as error:
         raise InputRefusedError(
-            f"the graph does not run on {shapes}: {str(error).splitlines()[0]}",
+            f"the graph does not run on {shapes}: {error.what}",
             where="load",
             hint="give the shape it was made for: --shape",
         ) from error
-    return tuple(TensorSpec(name, array.shape, array.dtype.name) for name, array in results.items())
+    for name, array in results.items():
+        if not np.isfinite(array).all():
+            raise InputRefusedError(
+                f"output {name!r} holds NaN or infinity on noise", where="load", hint="check the weights"
+            )
+    return tuple(TensorSpec(name, array.shape) for name, array in results.items())
 
 
 def simplify(model: OnnxModel) -> OnnxModel:
@@ -128,12 +165,8 @@ def _checked(model: OnnxModel, proto: Any, where: str) -> OnnxModel:
 
 
 def _spec(value: Any) -> TensorSpec:
+    _refuse_dtype(value.name, value.type.tensor_type.elem_type)
     kind = value.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
-    if dtype != "float32":
-        raise InputRefusedError(
-            f"{value.name!r} is {dtype}", where="simplify", hint="inputs and outputs must be float32"
-        )
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else 0 for dim in kind.shape.dim)
     if not all(shape):
         raise ConversionError(

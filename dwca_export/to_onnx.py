@@ -15,6 +15,7 @@ import torch
 
 from dwca_export.artifacts import OnnxModel
 from dwca_export.errors import ConversionError
+from dwca_export.loading.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,8 @@ def to_onnx(model: TorchModel) -> OnnxModel:
             where="to_onnx",
             hint="make forward free of data-dependent Python; see torch.export's documentation",
         ) from error
-    return OnnxModel(proto, model.inputs, model.outputs, _scopes(proto))
+    wrapper = "" if isinstance(model.program, torch.export.ExportedProgram) else _WRAPPER
+    return OnnxModel(proto, model.inputs, model.outputs, _scopes(proto, wrapper))
 
 
 def _export(model: TorchModel, arguments: tuple[torch.Tensor, ...]) -> Any:
@@ -65,12 +67,13 @@ def _export(model: TorchModel, arguments: tuple[torch.Tensor, ...]) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports its own progress and deprecations; the user asked for ours."""
-    logger = logging.getLogger("torch.onnx")
+    """The exporter reports progress and deprecations and prints graphs that it fails on; the user asked for ours."""
+    logger = logging.getLogger("torch")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
+    heap = io.StringIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(heap), contextlib.redirect_stderr(heap):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -80,11 +83,10 @@ def _quiet() -> Iterator[None]:
 def _first_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+    return one_line(error)
 
 
-def _scopes(proto: Any) -> dict[str, str]:
+def _scopes(proto: Any, wrapper: str) -> dict[str, str]:
     """Name every value after the module, or the operation in a module, that computes it.
 
     The exporter notes at each node the path of modules that it comes from and its own name. The last node of a module
@@ -96,7 +98,7 @@ def _scopes(proto: Any) -> dict[str, str]:
         scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), None)
         if scopes:
             *modules, operation = ast.literal_eval(scopes)
-            runs.append((node.output[0], _strip_wrapper(modules[-1] if modules else ""), operation))
+            runs.append((node.output[0], _below(modules[-1] if modules else "", wrapper), operation))
     names: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for index, (value, path, operation) in enumerate(runs):
@@ -107,8 +109,9 @@ def _scopes(proto: Any) -> dict[str, str]:
     return names
 
 
-def _strip_wrapper(path: str) -> str:
-    return path.removeprefix(_WRAPPER).removeprefix(".")
+def _below(path: str, wrapper: str) -> str:
+    """A path of modules without the wrapper's name."""
+    return "" if path == wrapper else path.removeprefix(f"{wrapper}.") if wrapper else path
 
 
 def _inside(path: str, parent: str) -> bool:

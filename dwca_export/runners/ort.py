@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import onnxruntime
 
 from dwca_export.errors import ConversionError
+from dwca_export.loading.text import one_line
 from dwca_export.runners.base import check_feeds
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class OrtRunner:
                 model.proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime raises its own unrelated classes
-            raise ConversionError(f"ONNX Runtime refuses the graph: {error}", where=where) from error
+            raise ConversionError(f"ONNX Runtime refuses the graph: {one_line(error)}", where=where) from error
 
     def __enter__(self) -> OrtRunner:
         return self
@@ -51,4 +52,8 @@ class OrtRunner:
         """Run the graph once; see `Runner.infer`."""
         check_feeds(feeds, self.model.inputs, self.where)
         names = [value.name for value in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+        try:
+            results = self._session.run(names, dict(feeds))
+        except Exception as error:  # ONNX Runtime raises its own unrelated classes
+            raise ConversionError(f"ONNX Runtime fails: {one_line(error)}", where=self.where) from error
+        return dict(zip(names, results, strict=True))

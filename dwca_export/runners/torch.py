@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from dwca_export.returned import named_tensors
 from dwca_export.runners.base import check_feeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
-
-    import numpy as np
 
     from dwca_export.artifacts import TorchModel
 
@@ -36,8 +36,8 @@ class TorchRunner:
     def infer(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the network once; see `Runner.infer`."""
         check_feeds(feeds, self.model.inputs, "torch")
-        arguments = [torch.from_numpy(feeds[spec.name]) for spec in self.model.inputs]
+        # Copies: a network may work in place on what it is given, and the caller feeds others with the same arrays.
+        arguments = [torch.from_numpy(np.array(feeds[spec.name], order="C")) for spec in self.model.inputs]
         with torch.inference_mode():
-            outputs = self._call(*arguments)
-        tensors = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+            tensors = [tensor for _, tensor in named_tensors(self._call(*arguments))]
         return {spec.name: tensor.numpy() for spec, tensor in zip(self.model.outputs, tensors, strict=True)}
