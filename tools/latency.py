@@ -31,7 +31,7 @@ from dwca_export.ncnn.weights import write_weights
 from dwca_export.optimise import optimise
 from dwca_export.progress import Progress
 from dwca_export.to_ncnn import find_pnnx
-from models.nets import classifier
+from models.nets import classifier, detector
 
 BURST = 5
 
@@ -45,6 +45,7 @@ def main() -> None:
     cases = {
         "block 64x56x56": (DWCABlock(64, 64), (1, 64, 56, 56)),
         "classifier 3x224x224": (classifier(), (1, 3, 224, 224)),
+        "detector 3x224x224": (detector(), (1, 3, 224, 224)),
     }
     print(f"{'network':22} {'layers':>6} {'plain':>6}  ratio of medians")
     for name, (module, shape) in cases.items():
@@ -102,9 +103,10 @@ def _open(param: Path) -> Any:
 def _run(net: Any, array: np.ndarray) -> None:
     with net.create_extractor() as extractor:
         extractor.input("in0", ncnn.Mat(array).clone())
-        status, _ = extractor.extract("out0")
-        if status:
-            sys.exit("ncnn fails")
+        for blob in net.output_names():
+            status, _ = extractor.extract(blob)
+            if status:
+                sys.exit("ncnn fails")
 
 
 if __name__ == "__main__":
