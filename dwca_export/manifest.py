@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
 from dwca_export import bundle
 from dwca_export.artifacts import TorchModel
 from dwca_export.blocks import find_blocks
 from dwca_export.parity.tolerances import TOLERANCES
+from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from dwca_export.samples import Feeds, SampleSource
     from dwca_export.sizes import SizePlan
 
+_SCORES_RANK = 2  # N, classes
+_BOXES_RANK = 3  # N, values, candidates
+_IMAGE_RANK = 4  # N, C, H, W
 _TOOLS = ("dwca-export", "torch", "onnx", "onnxruntime", "onnxscript", "onnxsim", "pnnx", "ncnn", "numpy")
 
 
@@ -59,19 +65,20 @@ def describe(facts: Facts) -> dict[str, Any]:
     blocks = [asdict(block) for block in find_blocks(facts.conversion.onnx[-1][1])]
     return {
         "schema_version": bundle.SCHEMA_VERSION,
-        "name": request.model.stem,
-        "tools": {tool: version(tool) for tool in _TOOLS},
-        "source": {"file": request.model.name, "kind": facts.loaded.kind, "sha256": facts.loaded.sha256},
+        "name": visible(request.model.stem),
+        "tools": {tool: _version(tool) for tool in _TOOLS},
+        "source": {"file": visible(request.model.name), "kind": facts.loaded.kind, "sha256": facts.loaded.sha256},
         "any_size": request.dynamic,
         "inputs": _inputs(facts),
         "outputs": [
             {"name": spec.name, "blob": f"out{index}", "shape": list(spec.shape), "dtype": spec.dtype}
             for index, spec in enumerate(network.outputs)
         ],
-        "labels": list(facts.loaded.card.get("labels", [])),
+        "labels": _labels(facts),
         "blocks": blocks,
         "networks": {
-            precision: {"param": bundle.PARAM, "bin": bundle.bin_name(precision)} for precision in request.precisions
+            precision: {"param": bundle.PARAM, "bin": name}
+            for precision, name in bundle.bin_names(request.precisions).items()
         },
         "changes": list(facts.changes),
         "samples": {"kind": facts.source.kind, "origin": facts.source.origin, "count": len(facts.samples)},
@@ -83,23 +90,52 @@ def describe(facts: Facts) -> dict[str, Any]:
 
 
 def metadata(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What Ultralytics' loader asks of an exported model."""
-    sizes = [entry["shape"] for entry in manifest["inputs"]]
-    first, image = sizes[0], 4
-    height, width = first[2:] if len(first) == image else (first[-1], first[-1])
-    smallest = min([shape["shape"][-1] for shape in manifest["outputs"] if len(shape["shape"]) == image] or [1])
-    is_classifier = len(manifest["outputs"]) == 1 and len(manifest["outputs"][0]["shape"]) == 2  # noqa: PLR2004
-    classes = manifest["outputs"][0]["shape"][1] if is_classifier else 0
-    labels = manifest["labels"] or [f"class{index}" for index in range(classes)]
+    """What Ultralytics' loader asks of an exported model.
+
+    It knows vision tasks only, so what is no classifier is called a detector.
+    """
+    shapes = [entry["shape"] for entry in manifest["inputs"]]
+    image = next((shape for shape in shapes if len(shape) == _IMAGE_RANK), None)
+    channels, height, width = image[1:] if image else (1, shapes[0][-1], shapes[0][-1])
+    outputs = [entry["shape"] for entry in manifest["outputs"]]
+    labels = manifest["labels"] or [f"class{index}" for index in range(_classes(outputs))]
     return {
         "description": f"{manifest['name']}, exported by dwca-export {manifest['tools']['dwca-export']}",
         "version": manifest["tools"]["dwca-export"],
-        "stride": max(1, math.ceil(width / smallest)) if not is_classifier else 1,
-        "task": "classify" if is_classifier else "detect",
+        "stride": _stride(outputs, height, width),
+        "task": "classify" if _is_classifier(outputs) else "detect",
         "batch": 1,
         "imgsz": [height, width],
+        "channels": channels,
         "names": dict(enumerate(labels)),
     }
+
+
+def _is_classifier(outputs: Sequence[Sequence[int]]) -> bool:
+    return len(outputs) == 1 and len(outputs[0]) == _SCORES_RANK
+
+
+def _classes(outputs: Sequence[Sequence[int]]) -> int:
+    """How many classes the outputs tell; the loader needs one name at least."""
+    if _is_classifier(outputs):
+        return outputs[0][1]
+    # Ultralytics' detectors: 4 numbers of the box, then the classes, for every candidate.
+    return max(1, outputs[0][1] - 4) if len(outputs) == 1 and len(outputs[0]) == _BOXES_RANK else 1
+
+
+def _stride(outputs: Sequence[Sequence[int]], height: int, width: int) -> int:
+    """Step that the loader rounds image sizes to: it must not round away the size that the network was made for."""
+    maps = [shape[2:] for shape in outputs if len(shape) == _IMAGE_RANK]
+    coarsest = max((math.ceil(max(height / h, width / w)) for h, w in maps), default=1)
+    return math.gcd(coarsest, height, width)
+
+
+def _version(tool: str) -> str:
+    """The installed version; the distribution may have another name than the package (onnxruntime-gpu)."""
+    try:
+        return version_of(tool)
+    except PackageNotFoundError:
+        return str(getattr(import_module(tool.replace("-", "_")), "__version__", "unknown"))
 
 
 def _inputs(facts: Facts) -> list[dict[str, Any]]:
@@ -122,6 +158,14 @@ def _inputs(facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
+def _labels(facts: Facts) -> list[str]:
+    """The class names of the card; none if they are not one for each output of a classifier."""
+    labels = facts.loaded.card.get("labels", [])
+    outputs = [spec.shape for spec in facts.network.outputs]
+    named = isinstance(labels, list) and (not _is_classifier(outputs) or len(labels) == outputs[0][1])
+    return [str(label) for label in labels] if named else []
+
+
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     return {
         "reference": comparison.reference,
@@ -142,14 +186,20 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
 
 
 def _notes(facts: Facts, blocks: Sequence[object]) -> list[str]:
-    given = facts.conversion.given
+    given, source, dynamic = facts.conversion.given, facts.source, facts.request.dynamic
     notes = [*facts.loaded.notes, *(given.notes if isinstance(given, TorchModel) else ())]
     if not blocks:
         notes.append("no coordinate attention was found: exported as any other network")
-    if facts.source.kind == "noise":
-        notes.append(f"parity was proven on {facts.source.origin}")
+    if facts.loaded.card.get("labels") and not _labels(facts):
+        notes.append("the card's labels were left out: there is not one for each output")
+    if source.kind == "noise":
+        notes.append(f"parity was proven on {source.origin}; --images takes real data")
+    if source.kind == "arrays" and dynamic:
+        notes.append(
+            f"at other sizes parity was proven on Gaussian noise, seed {source.seed}: the arrays have one size"
+        )
     if facts.plan.note:
         notes.append(facts.plan.note)
-    if not facts.request.dynamic:
+    if not dynamic:
         notes.append("for the recorded input shapes only: at any other size ncnn would compute something else")
     return notes

@@ -11,17 +11,21 @@ import numpy as np
 
 from dwca_export import bundle
 from dwca_export.conversion import convert, open_at
+from dwca_export.errors import UsageError
 from dwca_export.generalise import generalise
 from dwca_export.load import load
 from dwca_export.manifest import Facts, describe, metadata
 from dwca_export.ncnn.graph import from_model
 from dwca_export.ncnn.weights import to_fp16, write_weights
 from dwca_export.optimise import optimise
+from dwca_export.parity.tolerances import TOLERANCES
+from dwca_export.progress import Progress
 from dwca_export.proof import Shipped, prove, prove_at
 from dwca_export.report.html import page
 from dwca_export.runners.child import Job, NcnnChild
 from dwca_export.samples import Preprocessing, open_samples
 from dwca_export.sizes import SizePlan, plan_sizes
+from dwca_export.staging import check_target, staged
 from dwca_export.templates import write_programs
 
 if TYPE_CHECKING:
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
     from dwca_export.conversion import Conversion
     from dwca_export.ncnn.graph import Graph
     from dwca_export.parity.judge import Comparison
-    from dwca_export.progress import Progress
     from dwca_export.proof import Proof
     from dwca_export.request import ExportRequest
     from dwca_export.samples import Feeds, SampleSource
@@ -53,8 +56,12 @@ class Export:
     manifest: dict[str, Any] = field(repr=False)
 
 
-def export(request: ExportRequest, progress: Progress) -> Export:
+def export(request: ExportRequest, progress: Progress | None = None) -> Export:
     """Run all hops.
+
+    Args:
+        request: What to export, and how.
+        progress: Told of every hop; None for silence.
 
     Raises:
         UsageError: The bundle cannot be written where it was asked for.
@@ -62,31 +69,51 @@ def export(request: ExportRequest, progress: Progress) -> Export:
         ConversionError: A hop fails.
         ParityError: What came out does not compute the same.
     """
+    progress = progress or Progress(quiet=True)
     target = bundle.bundle_folder(request.model, request.out)
-    with bundle.staged(target, force=request.force) as folder, NcnnChild(request.timeout) as child:
+    check_target(target, force=request.force, sources=[path for path in (request.model, request.images) if path])
+    if request.images is not None and not request.images.exists():  # which the hops would find out last
+        raise UsageError(f"no such file or folder: {request.images}", where="--images")
+    with NcnnChild(request.timeout) as child:
         loaded, shapes = _load(request, progress)
-        plan = _plan(request, loaded, shapes)
-        conversions = [convert(loaded, one, progress, request.timeout) for one in plan.conversion]
-        base = conversions[0]
-        preprocessing = Preprocessing.from_card(loaded.card)
-        source = open_samples(request.images, base.ncnn.inputs, preprocessing, request.seed)
-        samples = source.make(base.ncnn.inputs, request.samples)
-        with progress.hop("optimise") as hop:
-            graph, generalised = _any_size(conversions, child) if request.dynamic else (None, ())
-            network, passes = optimise(base.ncnn, graph)
-            shipped = _write_networks(folder, network, request.precisions)
-            hop.says(f"{len(network.param.layers)} layers; passes: {', '.join(passes) or 'none'}")
-        with progress.hop("parity") as hop:
-            proof = _prove(base, shipped, samples, child)
-            elsewhere = _prove_sizes(loaded, plan, shipped, source, child)
-            comparisons = (*proof.comparisons, *elsewhere)
-            hop.says(f"{len(comparisons)} comparisons on {len(samples)} samples passed ({source.origin})")
-        with progress.hop("bundle") as hop:
-            rewrites = (*base.rewrites, *(f"any size: {name}" for name in generalised), *passes)
-            facts = Facts(request, loaded, base, network, source, samples, comparisons, plan, rewrites)
-            document = _write_bundle(folder, facts, proof)
-            hop.says(str(target))
+        with staged(target, force=request.force) as folder:
+            document = _export(request, loaded, shapes, _Tools(folder, child, progress))
     return Export(target, document)
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What the hops work with: the folder to write to, the process that runs ncnn, and who is told."""
+
+    folder: Path
+    child: NcnnChild
+    progress: Progress
+
+
+def _export(request: ExportRequest, loaded: LoadedModel, shapes: Shapes, tools: _Tools) -> dict[str, Any]:
+    """Run the hops behind `load`; returns the manifest."""
+    progress, child = tools.progress, tools.child
+    plan = _plan(loaded, shapes, progress) if request.dynamic else SizePlan((shapes,), ())
+    conversions = [convert(loaded, one, progress, request.timeout) for one in plan.conversion]
+    base = conversions[0]
+    source = open_samples(request.images, base.ncnn.inputs, Preprocessing.from_card(loaded.card), request.seed)
+    samples = source.make(base.ncnn.inputs, request.samples)
+    with progress.hop("optimise") as hop:
+        graph, generalised = _any_size(conversions, child) if request.dynamic else (None, ())
+        network, passes = optimise(base.ncnn, graph)
+        shipped = _write_networks(tools.folder, network, request.precisions)
+        hop.says(f"{len(network.param.layers)} layers; passes: {', '.join(passes) or 'none'}")
+    with progress.hop("parity") as hop:
+        proof = _prove(base, shipped, samples, child)
+        elsewhere = _prove_sizes(loaded, plan, shipped, source, child)
+        comparisons = (*proof.comparisons, *elsewhere)
+        hop.says(f"{len(comparisons)} comparisons passed; samples: {len(samples)} of {source.origin}")
+    with progress.hop("bundle") as hop:
+        rewrites = (*base.rewrites, *(f"any size: {name}" for name in generalised), *passes)
+        facts = Facts(request, loaded, base, network, source, samples, comparisons, plan, rewrites)
+        document = _write_bundle(tools.folder, facts, proof)
+        hop.says(f"{len(document['files']) + 1} files")
+    return document
 
 
 def _load(request: ExportRequest, progress: Progress) -> tuple[LoadedModel, Shapes]:
@@ -100,15 +127,20 @@ def _load(request: ExportRequest, progress: Progress) -> tuple[LoadedModel, Shap
         )
         shapes = request.shapes or loaded.shapes or (DEFAULT_SHAPE,)
         origin = "--shape" if request.shapes else loaded.shapes_from or "the default: give --shape for another"
-        text = " + ".join("x".join(map(str, shape)) for shape in shapes)
-        hop.says("; ".join([loaded.kind, f"shape {text} from {origin}", *loaded.notes]))
+        hop.says(f"{loaded.kind}; shape {_text(shapes)} from {origin}")
     return loaded, shapes
 
 
-def _plan(request: ExportRequest, loaded: LoadedModel, shapes: Shapes) -> SizePlan:
-    if not request.dynamic:
-        return SizePlan((shapes,), ())
-    return plan_sizes(shapes, lambda one: open_at(loaded, one))
+def _plan(loaded: LoadedModel, shapes: Shapes, progress: Progress) -> SizePlan:
+    with progress.hop("sizes") as hop:
+        plan = plan_sizes(shapes, lambda one: open_at(loaded, one))
+        conversion, proof = (", ".join(map(_text, purpose)) for purpose in (plan.conversion, plan.proof))
+        hop.says(f"convert at {conversion}; prove at {proof}")
+    return plan
+
+
+def _text(shapes: Shapes) -> str:
+    return " + ".join("x".join(map(str, shape)) for shape in shapes)
 
 
 def _any_size(conversions: Sequence[Conversion], child: NcnnChild) -> tuple[Graph, tuple[str, ...]]:
@@ -129,9 +161,9 @@ def _write_networks(folder: Path, network: NcnnModel, precisions: Sequence[str])
     param = folder / bundle.PARAM
     param.write_text(network.param.text(), encoding="utf-8")
     shipped = []
-    for precision in precisions:
+    for precision, name in bundle.bin_names(precisions).items():
         weights = network.weights if precision == "fp32" else to_fp16(network.param, network.weights)
-        path = folder / bundle.bin_name(precision)
+        path = folder / name
         path.write_bytes(write_weights(weights))
         tolerance = "fp32" if precision == "fp32" else "fp16-weights"
         shipped.append(Shipped(f"ncnn {precision}", param, path, tolerance))
@@ -139,7 +171,7 @@ def _write_networks(folder: Path, network: NcnnModel, precisions: Sequence[str])
 
 
 def _write_raw(folder: Path, model: NcnnModel) -> Shipped:
-    raw = Shipped("ncnn as pnnx wrote it", folder / "raw.param", folder / "raw.bin", "fp32")
+    raw = Shipped("ncnn by pnnx", folder / "raw.param", folder / "raw.bin", "fp32")
     raw.param.write_text(model.param.text(), encoding="utf-8")
     raw.bin.write_bytes(write_weights(model.weights))
     return raw
@@ -166,7 +198,9 @@ def _write_bundle(folder: Path, facts: Facts, proof: Proof) -> dict[str, Any]:
     taps = {tap.name: proof.taps[tap.name] for tap in network.tapped}
     bundle.write_golden(folder / bundle.GOLDEN, facts.samples, proof.outputs, taps)
     (folder / "model.onnx").write_bytes(onnx_model.proto.SerializeToString(deterministic=True))
-    write_programs(folder, network.inputs, network.outputs, any_size=facts.request.dynamic)
+    precision = "fp32" if "fp32" in facts.request.precisions else "fp16-weights"
+    tolerance = TOLERANCES[precision].relative_max
+    write_programs(folder, network.inputs, network.outputs, any_size=facts.request.dynamic, tolerance=tolerance)
     document = describe(facts)
     bundle.write_metadata(folder / "metadata.yaml", metadata(document))
     (folder / "report.html").write_text(page(document), encoding="utf-8")

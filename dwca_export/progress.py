@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from dwca_export.report.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,7 +26,7 @@ class Hop:
 
 
 class Progress:
-    """Prints one line per hop when it is done.
+    """Prints one line per hop when it is done; a terminal also shows the hop that is running.
 
     Args:
         quiet: Whether to print nothing.
@@ -39,9 +41,10 @@ class Progress:
         """Time a hop; a hop that fails prints nothing, the error does."""
         hop = Hop(name)
         start = time.perf_counter()
-        yield hop
+        with self._running(name):
+            yield hop
         self.seconds.append((name, time.perf_counter() - start))
-        self.say(f"{name:<10} {self.seconds[-1][1]:6.2f} s  {hop.text}")
+        self._print(visible(f"{name:<10} {self.seconds[-1][1]:6.2f} s  {hop.text}") + "\n")
 
     def totals(self) -> dict[str, float]:
         """Seconds by hop; a hop that ran for several sizes counts once."""
@@ -50,7 +53,15 @@ class Progress:
             totals[name] = totals.get(name, 0.0) + seconds
         return totals
 
-    def say(self, text: str) -> None:
-        """Print a line."""
+    @contextlib.contextmanager
+    def _running(self, name: str) -> Iterator[None]:
+        shown = f"{name:<10} ..." if sys.stderr.isatty() else ""
+        self._print(shown)
+        try:
+            yield
+        finally:
+            self._print("\b \b" * len(shown))
+
+    def _print(self, text: str) -> None:
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201  progress belongs to standard error
+            print(text, end="", file=sys.stderr, flush=True)  # noqa: T201  progress belongs to standard error

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dwca_export.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from dwca_export.sizes import Shapes
+
+PRECISIONS = ("fp32", "fp16")  # of weight files, most exact first
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,16 @@ class ExportRequest:
         arch_args: See `load`.
         trust: See `load`.
         trust_all: See `load`.
-        precisions: Weight files to write: `fp32`, `fp16`.
+        precisions: Weight files to write, of `PRECISIONS`.
         images: Data for parity; see `open_samples`.
         samples: How many samples to compare on.
         seed: Of the noise, where there is no data.
         dynamic: Whether to make one network for every size.
         force: Whether an older bundle may be replaced.
         timeout: Seconds that a converter or ncnn may take.
+
+    Raises:
+        UsageError: A precision is unknown or named twice, or there is none.
     """
 
     model: Path
@@ -47,3 +54,8 @@ class ExportRequest:
     dynamic: bool = False
     force: bool = False
     timeout: float = 300.0
+
+    def __post_init__(self) -> None:
+        named = self.precisions
+        if not named or len(set(named)) != len(named) or not set(named) <= set(PRECISIONS):
+            raise UsageError(f"{','.join(named)!r} is unknown", where="--precision", hint="fp32, fp16 or fp32,fp16")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Shapes = tuple[tuple[int, ...], ...]
 
 _RANK = 4  # N, C, H, W
+_FIXED = "leave --dynamic out: export for one size"
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,22 @@ def plan_sizes(shapes: Shapes, accepts: Callable[[Shapes], object]) -> SizePlan:
 
     Raises:
         UsageError: No input has a height and a width.
-        InputRefusedError: The network runs on one size only.
+        InputRefusedError: The network does not run on the user's shapes, or on no others.
     """
     if not any(len(shape) == _RANK for shape in shapes):
-        raise UsageError("no input has a height and a width", where="--dynamic", hint="export for the given shape")
-    try:
-        conversion, proof = _grow(shapes, _ANY)
-        for one in (*conversion, *proof[:-1]):
-            accepts(one)
+        raise UsageError("no input has a height and a width", where="--dynamic", hint=_FIXED)
+    accepts(shapes)
+    conversion, proof = _grow(shapes, _ANY)
+    if all(_refusal(one, accepts) is None for one in (*conversion[1:], *proof[:-1])):
         # A smaller size too, unless the network is at its limit already.
-        smaller = proof[-1:] if _runs(proof[-1], accepts) else ()
+        smaller = proof[-1:] if _refusal(proof[-1], accepts) is None else ()
         return SizePlan(conversion, (*proof[:-1], *smaller))
-    except InputRefusedError:
-        conversion, proof = _grow(shapes, _MULTIPLES)
-        for one in (*conversion, *proof):
-            accepts(one)
-        return SizePlan(conversion, proof, "the network itself refuses some sizes: proven at steps of 32 only")
+    conversion, proof = _grow(shapes, _MULTIPLES)
+    for one in (*conversion[1:], *proof):
+        refusal = _refusal(one, accepts)
+        if refusal is not None:
+            raise InputRefusedError(f"other sizes are refused: {refusal.what}", where="--dynamic", hint=_FIXED)
+    return SizePlan(conversion, proof, "the network itself refuses some sizes: proven at steps of 32 only")
 
 
 def _grow(
@@ -77,11 +78,11 @@ def _grown(shapes: Shapes, height: int, width: int) -> Shapes:
     )
 
 
-def _runs(shapes: Shapes, accepts: Callable[[Shapes], object]) -> bool:
+def _refusal(shapes: Shapes, accepts: Callable[[Shapes], object]) -> InputRefusedError | None:
     if min(size for shape in shapes for size in shape) < 1:
-        return False
+        return InputRefusedError("a size below 1")
     try:
         accepts(shapes)
-    except InputRefusedError:
-        return False
-    return True
+    except InputRefusedError as error:
+        return error
+    return None

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import typer
+
 from dwca_export.errors import DwcaExportError, UsageError
+from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Errors of the operating system that concern the place where the bundle goes.
-_HINTS = {
-    "ENOSPC": "free some space, or choose another --out",
-    "EDQUOT": "the quota is used up: choose another --out",
-    "EFBIG": "the file is larger than allowed here: choose another --out",
-    "EROFS": "the file system is read-only: choose another --out",
-}
+
+class InterruptedExportError(DwcaExportError):
+    """The user, or the system, asked the process to end."""
+
+    exit_code = 130  # as shells report SIGINT
 
 
 def parse_json_object(text: str, option: str) -> dict[str, Any]:
@@ -37,49 +40,69 @@ def parse_json_object(text: str, option: str) -> dict[str, Any]:
     return value
 
 
+def start(app: typer.Typer) -> None:
+    """Parse the command line and run the command; what cannot be parsed is an error like any other."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the export
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        typer.main.get_command(app)(standalone_mode=False)
+    except Exception as error:  # the parser's: `run` lets none of the command's out
+        message = getattr(error, "format_message", error.__str__)()
+        usage = UsageError(message.rstrip("."), where="command line", hint="--help lists arguments and options")
+        _fail(usage, as_json="--json" in sys.argv[1:])
+
+
 def run(command: Callable[[], None], *, as_json: bool, debug: bool) -> NoReturn:
     """Run a command and end the process with the right exit code.
 
     Errors go to standard error, and with `as_json` as a document to standard output; a traceback only with `debug`.
     """
-    # A terminated export must clean up as an interrupted one does.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signals = _Signals()
     try:
         command()
     except KeyboardInterrupt:
-        _fail("interrupted; nothing was written", 130, kind="Interrupted", as_json=as_json)
+        _fail(InterruptedExportError("interrupted"), as_json=as_json)
     except Exception as error:  # the last line of defence: no traceback reaches the user unasked
         if debug:
             traceback.print_exc()
-        known = _known(error)
-        _fail(str(known), known.exit_code, kind=type(known).__name__, as_json=as_json, error=known)
+        # An interrupt that somebody made another error of on its way up is one still.
+        _fail(InterruptedExportError("interrupted") if signals.received else _known(error), as_json=as_json)
     sys.exit(0)
 
 
-def _interrupt(signum: int, frame: object) -> NoReturn:  # noqa: ARG001  the signature of a signal handler
-    raise KeyboardInterrupt
+class _Signals:
+    """Makes every signal that asks the process to end a KeyboardInterrupt, so that all clean up alike."""
+
+    def __init__(self) -> None:
+        self.received = False
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup, background jobs
+                signal.signal(number, self._interrupt)
+
+    def _interrupt(self, signum: int, frame: object) -> NoReturn:  # noqa: ARG002  the signature of a signal handler
+        self.received = True
+        raise KeyboardInterrupt
 
 
 def _known(error: Exception) -> DwcaExportError:
     if isinstance(error, DwcaExportError):
         return error
-    if isinstance(error, OSError) and error.errno is not None:
-        import errno
-
-        hint = _HINTS.get(errno.errorcode.get(error.errno, ""))
-        if hint:
-            return UsageError(f"{error.strerror}", where=str(error.filename or "writing"), hint=hint)
-    if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        return UsageError(f"the package {error.name!r} is not installed", hint="pip install 'dwca-export[export]'")
+    if isinstance(error, PermissionError) and error.filename:
+        return UsageError(
+            f"{error.strerror}", where=os.fsdecode(error.filename), hint="check who may read and write it"
+        )
     text = " ".join(str(error).split()) or "no message"
     return DwcaExportError(
         f"{type(error).__name__}: {text}", where="internal error", hint="run again with --debug and report it"
     )
 
 
-def _fail(text: str, code: int, *, kind: str, as_json: bool, error: DwcaExportError | None = None) -> NoReturn:
-    print(f"error: {text}", file=sys.stderr)  # noqa: T201
+def _fail(error: DwcaExportError, *, as_json: bool) -> NoReturn:
+    print("\n".join(map(visible, f"error: {error}".splitlines())), file=sys.stderr)  # noqa: T201
     if as_json:
-        details = {"what": error.what, "where": error.where, "hint": error.hint} if error else {"what": text}
-        print(json.dumps({"error": {"kind": kind, "exit_code": code, **details}}, ensure_ascii=False))  # noqa: T201
-    sys.exit(code)
+        kind, code = type(error).__name__, error.exit_code
+        details = {"what": error.what, "where": error.where, "hint": error.hint}
+        print(json.dumps({"error": {"kind": kind, "exit_code": code, **details}}))  # noqa: T201
+    sys.exit(error.exit_code)

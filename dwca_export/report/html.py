@@ -5,16 +5,18 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.report.rows import block_rows, parity_rows
+from dwca_export.report.rows import block_table, parity_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
+
+    from dwca_export.report.rows import Table
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; width: 100%; margin: 0.5rem 0 1.5rem; font-size: 14px; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.3rem 0.6rem; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
 code { background: #f4f4f4; padding: 0 0.2rem; }
 """
 
@@ -34,11 +36,12 @@ def page(manifest: dict[str, Any]) -> str:
     body = [
         f"<h1>{name}</h1>",
         f"<p>{escape(manifest['source']['kind'])} <code>{escape(manifest['source']['file'])}</code>, "
-        f"input {escape(inputs)} ({size}). Proven on {escape(manifest['samples']['origin'])}.</p>",
+        f"input {escape(inputs)} ({size}). Every backend agrees with the one before, on "
+        f"{manifest['samples']['count']} samples of {escape(manifest['samples']['origin'])}.</p>",
         "<h2>Parity</h2>",
-        _table(("from", "to", "output", "relative L2", "max abs", "SQNR dB", "top-1"), parity_rows(manifest)),
-        "<h2>Blocks</h2>",
-        _table(("block", "channels", "reduced", "norm", "depthwise", "stride", "residual"), block_rows(manifest)),
+        _table(parity_table(manifest)),
+        "<h2>Blocks with coordinate attention</h2>",
+        _table(block_table(manifest)) if manifest["blocks"] else "<p>None.</p>",
         "<h2>Notes</h2>",
         _list([*manifest["notes"], *(f"changed: {change}" for change in manifest["changes"])]),
         "<h2>Made with</h2>",
@@ -50,10 +53,17 @@ def page(manifest: dict[str, Any]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{escape(text)}</th>" for text in head)
-    lines = "\n".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
-    return f"<table>\n<tr>{cells}</tr>\n{lines}\n</table>"
+def _table(table: Table) -> str:
+    lines = "\n".join(_row("td", row, table.numbers) for row in table.rows)
+    return f"<table>\n{_row('th', table.head, table.numbers)}\n{lines}\n</table>"
+
+
+def _row(tag: str, cells: tuple[str, ...], numbers: int) -> str:
+    texts = len(cells) - numbers
+    opening = [f"<{tag}>"] * texts + [f'<{tag} class="number">'] * numbers
+    return (
+        "<tr>" + "".join(f"{start}{escape(text)}</{tag}>" for start, text in zip(opening, cells, strict=True)) + "</tr>"
+    )
 
 
 def _list(lines: Iterable[str]) -> str:

@@ -1,38 +1,77 @@
-"""A manifest's figures as rows of text, for every kind of report."""
+"""A manifest's figures as tables of text, for every kind of report."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dwca_export.report.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def parity_rows(manifest: dict[str, Any]) -> list[tuple[str, ...]]:
-    """One row per pair of backends and output: from, to, output, relative L2, max abs, SQNR dB, top-1."""
-    return [
-        (
-            comparison["reference"],
-            comparison["candidate"],
-            output["output"],
-            f"{output['relative_l2']:.1e}",
-            f"{output['max_abs']:.1e}",
-            "equal" if output["sqnr_db"] is None else f"{output['sqnr_db']:.0f}",
-            "" if output["top1"] is None else f"{output['top1']:.0%}",
-        )
-        for comparison in manifest["parity"]
-        for output in comparison["outputs"]
-    ]
+@dataclass(frozen=True)
+class Table:
+    """Rows of text.
+
+    Attributes:
+        head: Names of the columns.
+        rows: One text per column.
+        numbers: How many of the last columns are numbers.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: int
 
 
-def block_rows(manifest: dict[str, Any]) -> list[tuple[str, ...]]:
-    """One row per block: name, channels, reduced channels, norm, depthwise kernel, stride, residual."""
-    return [
-        (
-            block["name"],
-            str(block["channels"]),
-            str(block["reduced"]),
-            f"GroupNorm {block['groups']}" if block["groups"] else "folded",
-            f"{block['depthwise_kernel']}x{block['depthwise_kernel']}" if block["depthwise_kernel"] else "none",
-            str(block["stride"]),
-            "yes" if block["residual"] else "no",
-        )
-        for block in manifest["blocks"]
-    ]
+def parity_table(manifest: dict[str, Any], *, worst_only: bool = False) -> Table:
+    """One row per pair of backends and output.
+
+    Args:
+        manifest: What `manifest.json` says.
+        worst_only: Whether to show only the output with the largest error of each pair.
+    """
+    rows = []
+    for comparison in manifest["parity"]:
+        outputs = comparison["outputs"]
+        if worst_only and len(outputs) > 1:
+            worst = max(outputs, key=lambda output: float(output["relative_l2"]))
+            outputs = [{**worst, "output": f"{worst['output']} (worst of {len(outputs)})"}]
+        pair = (comparison["reference"], comparison["candidate"])
+        rows += [tuple(map(visible, (*pair, *_figures(output)))) for output in outputs]
+    return Table(("from", "to", "output", "relative L2", "max abs", "SQNR dB", "top-1"), tuple(rows), numbers=4)
+
+
+def _figures(output: dict[str, Any]) -> tuple[str, ...]:
+    equal = output["max_abs"] == 0
+    return (
+        output["output"],
+        "equal" if equal else f"{output['relative_l2']:.1e}",
+        "equal" if equal else f"{output['max_abs']:.1e}",
+        # Rounded down: a figure that is better than the truth would be a false one.
+        "" if output["sqnr_db"] is None else f"{math.floor(output['sqnr_db'])}",
+        "" if output["top1"] is None else f"{math.floor(100 * output['top1'])} %",
+    )
+
+
+def block_table(manifest: dict[str, Any]) -> Table:
+    """One row per block with coordinate attention."""
+    head = ("block", "depthwise", "norm", "residual", "stride", "channels", "reduced", "reduction")
+    return Table(head, tuple(tuple(map(visible, _block(block))) for block in manifest["blocks"]), numbers=4)
+
+
+def _block(block: dict[str, Any]) -> Sequence[str]:
+    kernel = block["depthwise_kernel"]
+    return (
+        block["name"],
+        f"{kernel}x{kernel}" if kernel else "none",
+        f"GroupNorm {block['groups']}" if block["groups"] else "folded",
+        "yes" if block["residual"] else "no",
+        str(block["stride"]) if kernel else "",
+        str(block["channels"]),
+        str(block["reduced"]),
+        str(block["reduction"]),
+    )

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
+from rich.text import Text
 
-from dwca_export.report.rows import block_rows, parity_rows
+from dwca_export.report.rows import block_table, parity_table
+from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-    from dwca_export.pipeline import Export
+    from dwca_export.report.rows import Table
 
 _MAX_ROWS = 24
+_WIDTH_OF_A_FILE = 120  # where standard output is no terminal
 
 
-def print_report(export: Export) -> None:
-    """Print blocks, parity, notes and where the bundle is."""
-    console = Console(highlight=False)
-    manifest = export.manifest
-    blocks = block_rows(manifest)
-    if blocks:
-        _print(console, ("block", "channels", "reduced", "norm", "depthwise", "stride", "residual"), blocks)
-    head = ("from", "to", "output", "relative L2", "max abs", "SQNR dB", "top-1")
-    _print(console, head, parity_rows(manifest))
+def print_report(folder: Path, manifest: dict[str, Any]) -> None:
+    """Print blocks, parity, notes and where the bundle is.
+
+    Args:
+        folder: The bundle.
+        manifest: What its `manifest.json` says.
+    """
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_A_FILE
+    if manifest["blocks"]:
+        _print(console, f"Blocks with coordinate attention: {len(manifest['blocks'])}", block_table(manifest))
+    samples = manifest["samples"]
+    title = f"Parity on {samples['count']} of {samples['origin']}" if samples["kind"] != "noise" else "Parity on noise"
+    _print(console, title, parity_table(manifest, worst_only=True))
     for note in manifest["notes"]:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
-    console.print(f"bundle: {export.bundle}", markup=False, soft_wrap=True)
+        console.print(visible(f"note: {note}"), soft_wrap=True)
+    console.print(visible(f"bundle: {folder}"), soft_wrap=True)
 
 
-def _print(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in head:
-        table.add_column(column)
-    for row in rows[:_MAX_ROWS]:
-        table.add_row(*row)
-    console.print(table)
-    if len(rows) > _MAX_ROWS:
-        console.print(f"... and {len(rows) - _MAX_ROWS} more, in report.html")
+def _print(console: Console, title: str, table: Table) -> None:
+    rich_table = RichTable(box=None, pad_edge=False, header_style="bold")
+    texts = len(table.head) - table.numbers
+    for index, column in enumerate(table.head):
+        rich_table.add_column(column, justify="left" if index < texts else "right", overflow="fold")
+    for row in table.rows[:_MAX_ROWS]:
+        rich_table.add_row(*map(Text, row))
+    console.print(visible(title))
+    console.print(rich_table)
+    if len(table.rows) > _MAX_ROWS:
+        console.print(f"... and {len(table.rows) - _MAX_ROWS} more, in report.html")
     console.print()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def write_programs(
-    folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, any_size: bool
+    folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, any_size: bool, tolerance: float
 ) -> None:
     """Write `infer.py`, `main.cpp` and `CMakeLists.txt`.
 
@@ -24,11 +24,13 @@ def write_programs(
         inputs: What the network takes.
         outputs: What it returns.
         any_size: Whether it takes every height and width.
+        tolerance: Largest error over the largest value of an output that `infer.py` lets pass.
     """
     values = {
         "inputs": _python(inputs),
         "outputs": _python(outputs),
         "any_size": str(any_size),
+        "tolerance": repr(tolerance),
         "cpp_inputs": _cpp(inputs),
         "cpp_outputs": ", ".join(json.dumps(spec.name, ensure_ascii=False) for spec in outputs),
     }
