@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
 from dwca_export.artifacts import NcnnModel
 from dwca_export.errors import ConversionError
+from dwca_export.exit_status import describe_exit
 from dwca_export.ncnn.param import Param
 from dwca_export.ncnn.weights import read_weights
+from dwca_export.rewrites.graph import attribute, reduced_axes, static_shapes
 from dwca_export.taps import choose_taps, with_taps
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from dwca_export.ncnn.param import Layer
 
 # Lines by which pnnx says that it left something out; it exits 0 all the same.
-_COMPLAINTS = re.compile(r"^ignore |\b(not supported|unsupported|not possible|unhandled)\b", re.IGNORECASE)
+_COMPLAINTS = re.compile(
+    r"^ignore |\b(not supported|unsupported|not possible|unhandled|unknown$|invalid|can ?not|fallback)\b", re.IGNORECASE
+)
+# pnnx leaves the batch axis out of a reduction, which is right where it has one element and stays.
+_BATCH_REDUCTION = re.compile(r"(mean|sum|norm|prod|logsumexp) along batch axis is not supported yet")
 
 
 def to_ncnn(model: OnnxModel, *, timeout: float = 300.0, pnnx: Path | None = None) -> NcnnModel:
@@ -38,12 +43,12 @@ def to_ncnn(model: OnnxModel, *, timeout: float = 300.0, pnnx: Path | None = Non
         ConversionError: pnnx fails, hangs, says that it left something out, or writes what ncnn cannot run.
     """
     taps = choose_taps(model)
-    program = pnnx or find_pnnx()
+    program = (pnnx or find_pnnx()).absolute()
     with tempfile.TemporaryDirectory(prefix="dwca-pnnx-") as name:
         folder = Path(name)
         onnx.save(with_taps(model, taps), folder / "model.onnx")
         printed = _run(program, folder, timeout)
-        _refuse_complaints(printed)
+        _refuse_complaints(printed, keeps_batch=_keeps_batch(model.proto.graph))
         param, data = _read(folder, printed)
     graph = Param.parse(param)
     weights = read_weights(graph, data)
@@ -84,14 +89,27 @@ def _run(program: Path, folder: Path, timeout: float) -> str:
         ) from error
     printed = (done.stdout + done.stderr).decode(errors="replace")
     if done.returncode:
-        code = done.returncode
-        end = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        end = describe_exit(done.returncode)
         raise ConversionError(f"pnnx ends with {end}", where="to_ncnn", hint=_last_lines(printed))
     return printed
 
 
-def _refuse_complaints(printed: str) -> None:
-    complaints = [line.strip() for line in printed.splitlines() if _COMPLAINTS.search(line)]
+def _keeps_batch(graph: Any) -> bool:
+    """Whether all reductions over the batch axis keep it."""
+    shapes = static_shapes(graph)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type.startswith("Reduce") and not attribute(node, "keepdims", 1):
+            axes = reduced_axes(node, constants, max(1, len(shapes.get(node.input[0], []))))
+            if not axes or 0 in axes:
+                return False
+    return True
+
+
+def _refuse_complaints(printed: str, *, keeps_batch: bool) -> None:
+    complaints = [line.strip() for line in printed.splitlines() if _COMPLAINTS.search(line.strip())]
+    if keeps_batch:
+        complaints = [line for line in complaints if not _BATCH_REDUCTION.fullmatch(line)]
     if complaints:
         raise ConversionError(
             f"pnnx left something out: {'; '.join(complaints[:5])}",
@@ -103,7 +121,7 @@ def _refuse_complaints(printed: str) -> None:
 def _read(folder: Path, printed: str) -> tuple[str, bytes]:
     try:
         return (folder / "model.ncnn.param").read_text(encoding="utf-8"), (folder / "model.ncnn.bin").read_bytes()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConversionError("pnnx wrote no ncnn model", where="to_ncnn", hint=_last_lines(printed)) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import AttributeProto, numpy_helper
 
 
 def static_shapes(graph: Any) -> dict[str, list[int]]:
@@ -20,8 +20,13 @@ def attribute(node: Any, name: str, default: Any) -> Any:
     """An integer or integer-list attribute of a node."""
     for entry in node.attribute:
         if entry.name == name:
-            return list(entry.ints) if entry.ints else entry.i
+            return list(entry.ints) if entry.type == AttributeProto.INTS else entry.i
     return default
+
+
+def opset(proto: Any) -> int:
+    """Version of the ONNX operators that a model uses."""
+    return next(int(entry.version) for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def reduced_axes(node: Any, constants: dict[str, Any], rank: int) -> list[int]:

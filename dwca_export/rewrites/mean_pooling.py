@@ -38,7 +38,7 @@ def apply(proto: Any) -> bool:
         if axes not in _SPATIAL:
             continue
         pooled = _pooling(graph, node, shape, axes)
-        graph.node.remove(node)
+        del graph.node[position]
         for added in reversed(pooled):
             graph.node.insert(position, added)
         modified = True

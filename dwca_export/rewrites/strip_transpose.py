@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnx import helper
-
 from dwca_export.rewrites.graph import add_constant, attribute, static_shapes
 
 _SWAP = [0, 1, 3, 2]
@@ -32,7 +30,6 @@ def apply(proto: Any) -> bool:
             continue
         node.op_type = "Reshape"
         del node.attribute[:]
-        node.attribute.append(helper.make_attribute("allowzero", 0))
         node.input.append(add_constant(graph, f"{node.output[0]}_shape", _SHAPES[target]))
         modified = True
     return modified

@@ -66,7 +66,8 @@ def check_feeds(
         array = feeds[spec.name]
         free = len(spec.shape) if not any_size else _SPATIAL
         same = len(array.shape) == len(spec.shape) and array.shape[:free] == spec.shape[:free]
-        if not same or array.dtype.name != spec.dtype:
+        # A float32 array of the other byte order bears the same name.
+        if not same or array.dtype.name != spec.dtype or not array.dtype.isnative:
             raise InputRefusedError(
                 f"input {spec.name!r} is {array.dtype.name} {list(array.shape)}, "
                 f"the model takes {spec.dtype} {list(spec.shape)} only",
