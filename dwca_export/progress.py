@@ -64,4 +64,5 @@ class Progress:
 
     def _print(self, text: str) -> None:
         if not self.quiet:
-            print(text, end="", file=sys.stderr, flush=True)  # noqa: T201  progress belongs to standard error
+            with contextlib.suppress(OSError):  # nobody can read it, which is no reason to give up
+                print(text, end="", file=sys.stderr, flush=True)  # noqa: T201  progress belongs to standard error

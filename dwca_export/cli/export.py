@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import json
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 
 from dwca_export import __version__
-from dwca_export.cli.options import parse_json_object, run, start
+from dwca_export.cli.options import end, parse_json_object, printing, run, start
 from dwca_export.errors import UsageError
 from dwca_export.progress import Progress
 from dwca_export.request import ExportRequest
@@ -101,7 +100,7 @@ def export(
     version: Annotated[  # noqa: ARG001  its callback does the work
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None:
+) -> int:
     """Convert a trained network to ncnn and prove that it still computes the same numbers."""
 
     def command() -> None:
@@ -122,18 +121,19 @@ def export(
             timeout=timeout,
         )
         _require_packages()
-        _spare_the_collector()
+        gc.disable()  # torch makes millions of objects that stay: looking for garbage takes a fifth of the time
         from dwca_export.pipeline import export as run_export
         from dwca_export.report.text import print_report
 
         progress = Progress(quiet=quiet or as_json)
         result = run_export(request, progress)
-        if as_json:
-            typer.echo(json.dumps({"bundle": str(result.bundle), "seconds": progress.totals(), **result.manifest}))
-        elif not quiet:
-            print_report(result.bundle, result.manifest)
+        with printing():
+            if as_json:
+                typer.echo(json.dumps({"bundle": str(result.bundle), "seconds": progress.totals(), **result.manifest}))
+            elif not quiet:
+                print_report(result.bundle, result.manifest)
 
-    run(command, as_json=as_json, debug=debug)
+    return run(command, as_json=as_json, debug=debug)
 
 
 def _require_packages() -> None:
@@ -145,18 +145,9 @@ def _require_packages() -> None:
         )
 
 
-def _spare_the_collector() -> None:
-    """Keep Python from looking for garbage among the millions of objects that torch makes and that live until the end.
-
-    Again and again in the export that takes a fifth of its time, and once more at exit as long as all hops together.
-    """
-    gc.disable()
-    atexit.register(gc.freeze)
-
-
 def main() -> None:
     """Entry point."""
-    start(app)
+    end(start(app))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -16,7 +18,7 @@ from dwca_export.errors import DwcaExportError, UsageError
 from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class InterruptedExportError(DwcaExportError):
@@ -40,35 +42,75 @@ def parse_json_object(text: str, option: str) -> dict[str, Any]:
     return value
 
 
-def start(app: typer.Typer) -> None:
-    """Parse the command line and run the command; what cannot be parsed is an error like any other."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the export
-            stream.reconfigure(errors="backslashreplace")
+def start(app: typer.Typer) -> int:
+    """Parse the command line and run the command; what cannot be parsed is an error like any other.
+
+    Returns:
+        The exit code.
+    """
+    _prepare_streams()
     try:
-        typer.main.get_command(app)(standalone_mode=False)
+        return int(typer.main.get_command(app)(standalone_mode=False) or 0)
     except Exception as error:  # the parser's: `run` lets none of the command's out
         message = getattr(error, "format_message", error.__str__)()
         usage = UsageError(message.rstrip("."), where="command line", hint="--help lists arguments and options")
-        _fail(usage, as_json="--json" in sys.argv[1:])
+        return _fail(usage, as_json="--json" in sys.argv[1:])
 
 
-def run(command: Callable[[], None], *, as_json: bool, debug: bool) -> NoReturn:
-    """Run a command and end the process with the right exit code.
+def _prepare_streams() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed by whoever started the process
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  it stays open
+        elif isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the export
+            stream.reconfigure(errors="backslashreplace")
+
+
+def run(command: Callable[[], None], *, as_json: bool, debug: bool) -> int:
+    """Run a command.
 
     Errors go to standard error, and with `as_json` as a document to standard output; a traceback only with `debug`.
+
+    Returns:
+        The exit code.
     """
     signals = _Signals()
     try:
         command()
     except KeyboardInterrupt:
-        _fail(InterruptedExportError("interrupted"), as_json=as_json)
+        return _fail(InterruptedExportError("interrupted"), as_json=as_json)
     except Exception as error:  # the last line of defence: no traceback reaches the user unasked
         if debug:
             traceback.print_exc()
         # An interrupt that somebody made another error of on its way up is one still.
-        _fail(InterruptedExportError("interrupted") if signals.received else _known(error), as_json=as_json)
-    sys.exit(0)
+        return _fail(InterruptedExportError("interrupted") if signals.received else _known(error), as_json=as_json)
+    return 0
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """Print a result, all of it.
+
+    Raises:
+        UsageError: Standard output does not take it.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        raise UsageError(
+            f"the result cannot be printed: {error.strerror}",
+            where="standard output",
+            hint="the bundle is complete; its manifest.json says the same",
+        ) from error
+
+
+def end(code: int) -> NoReturn:
+    """End the process at once: taking apart torch's millions of objects would take as long as all hops together."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # it is full or closed: `printing` has said so, or nobody can
+            stream.flush()
+    os._exit(code)
 
 
 class _Signals:
@@ -99,10 +141,12 @@ def _known(error: Exception) -> DwcaExportError:
     )
 
 
-def _fail(error: DwcaExportError, *, as_json: bool) -> NoReturn:
-    print("\n".join(map(visible, f"error: {error}".splitlines())), file=sys.stderr)  # noqa: T201
+def _fail(error: DwcaExportError, *, as_json: bool) -> int:
+    with contextlib.suppress(OSError):  # if it cannot be printed, the exit code says enough
+        print("\n".join(map(visible, f"error: {error}".splitlines())), file=sys.stderr, flush=True)  # noqa: T201
     if as_json:
         kind, code = type(error).__name__, error.exit_code
         details = {"what": error.what, "where": error.where, "hint": error.hint}
-        print(json.dumps({"error": {"kind": kind, "exit_code": code, **details}}))  # noqa: T201
-    sys.exit(error.exit_code)
+        with contextlib.suppress(OSError):
+            print(json.dumps({"error": {"kind": kind, "exit_code": code, **details}}), flush=True)  # noqa: T201
+    return error.exit_code
