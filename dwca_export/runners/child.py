@@ -7,15 +7,15 @@ one that crashed it.
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dwca_export.errors import ConversionError
+from dwca_export.exit_status import describe_exit
 from dwca_export.runners.exchange import Feeds, load_samples, save_samples
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class NcnnChild:
         self.timeout = timeout
         self._process: subprocess.Popen[str] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="dwca-ncnn-")
-        self._stderr = (Path(self._folder.name) / "stderr").open("w+")
+        self._stderr = (Path(self._folder.name) / "stderr").open("w+", encoding="utf-8", errors="replace")
 
     def __enter__(self) -> NcnnChild:
         self._start()
@@ -90,7 +90,7 @@ class NcnnChild:
         request = {
             "feeds": str(feeds),
             "count": len(samples),
-            "jobs": [{**asdict(job), "results": str(path)} for job, path in zip(jobs, results, strict=True)],
+            "jobs": [_request(job, path) for job, path in zip(jobs, results, strict=True)],
         }
         self._ask([job.name for job in jobs], json.dumps(request))
         return [load_samples(path, len(samples)) for path in results]
@@ -121,13 +121,13 @@ class NcnnChild:
         process = self._start()
         self._stderr.seek(0)
         self._stderr.truncate()
+        late = False
         try:
             output, _ = process.communicate(request, timeout=self.timeout * len(names))
-        except subprocess.TimeoutExpired as error:
-            self._stop()
-            raise ConversionError(
-                f"ncnn takes more than {self.timeout:g} s", where=f"ncnn, {names[0]}", hint="raise --timeout"
-            ) from error
+        except subprocess.TimeoutExpired:
+            late = True
+            process.kill()
+            output, _ = process.communicate()
         self._process = None
         answers = [json.loads(line) for line in output.splitlines()]
         for name, answer in zip(names, answers, strict=False):
@@ -135,7 +135,10 @@ class NcnnChild:
                 raise ConversionError(answer["error"], where=f"ncnn, {name}", hint=self._said())
         if len(answers) < len(names):
             culprit = f"ncnn, {names[len(answers)]}"
-            raise ConversionError(f"ncnn crashed ({_describe(process.returncode)})", where=culprit, hint=self._said())
+            if late:
+                raise ConversionError(f"ncnn takes more than {self.timeout:g} s", where=culprit, hint="raise --timeout")
+            end = describe_exit(process.returncode)
+            raise ConversionError(f"ncnn crashed ({end})", where=culprit, hint=self._said())
 
     def _said(self) -> str:
         self._stderr.seek(0)
@@ -143,5 +146,7 @@ class NcnnChild:
         return "ncnn printed: " + " | ".join(lines[-5:]) if lines else "ncnn printed nothing"
 
 
-def _describe(returncode: int) -> str:
-    return signal.Signals(-returncode).name if returncode < 0 else f"exit code {returncode}"
+def _request(job: Job, results: Path) -> dict[str, Any]:
+    # The child works in another folder.
+    files = {"param": str(Path(job.param).absolute()), "bin": str(Path(job.bin).absolute())}
+    return {**asdict(job), **files, "results": str(results)}

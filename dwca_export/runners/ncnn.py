@@ -107,7 +107,8 @@ class NcnnRunner:
         results = {}
         with self._net.create_extractor() as extractor:
             for index, array in enumerate(arrays):
-                extractor.input(f"in{index}", ncnn.Mat(array).clone())
+                if extractor.input(f"in{index}", ncnn.Mat(array).clone()) != 0:
+                    raise ConversionError(f"the network has no input blob 'in{index}'", where=self.where)
             for blob in blobs:
                 status, mat = extractor.extract(blob)
                 if status != 0 or mat.empty():

@@ -6,6 +6,7 @@ Imports numpy and ncnn only, so that it starts fast and also runs on the device.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ def _serve(job: dict[str, Any], samples: list[Feeds]) -> None:
 
 
 def _main() -> None:
+    # What ncnn itself prints goes to standard error: standard output is for the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     request = json.loads(sys.stdin.read())
     samples = load_samples(Path(request["feeds"]), request["count"])
     for job in request["jobs"]:
@@ -38,7 +42,8 @@ def _main() -> None:
             _serve(job, samples)
         except DwcaExportError as caught:
             error = caught.what
-        print(json.dumps({"error": error}), flush=True)  # noqa: T201  this is the answer's channel
+        answers.write(json.dumps({"error": error}) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":
