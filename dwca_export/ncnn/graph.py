@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from dwca_export.ncnn.param import Layer, Param
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from dwca_export.artifacts import NcnnModel
     from dwca_export.ncnn.weights import Weight
+
+# ncnn reads 255 bytes of a name; what is added to tell names apart has to fit behind.
+_MAX_GIVEN_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -168,32 +172,40 @@ def to_model(graph: Graph, model: NcnnModel) -> NcnnModel:
 
 
 def _name_blobs(graph: Graph) -> Graph:
-    """Name tapped blobs after their modules, and number the others."""
-    names = {blob: str(index) for index, blob in enumerate(b for layer in graph.layers for b in layer.tops)}
-    # A blob that several modules return (an Identity, a removed Dropout) takes the first one's name.
-    names.update({tap.blob: tap.name for tap in reversed(graph.taps)})
-    names.update({blob: blob for layer in graph.layers if layer.type == "Input" for blob in layer.tops})
+    """Name outputs as callers know them, tapped blobs after their modules, and number the others."""
+    names = {blob: blob for layer in graph.layers if layer.type == "Input" for blob in layer.tops}
     # An output that layers read too keeps its own name: its Split writes out<i>.
-    sole = Counter(graph.outputs)
+    times = Counter(graph.outputs)
     names.update(
         {
             blob: f"out{index}"
             for index, blob in enumerate(graph.outputs)
-            if sole[blob] == 1 and not graph.readers(blob) and graph.producer(blob).type != "Input"
+            if times[blob] == 1 and not graph.readers(blob) and blob not in names
         }
     )
+    taken = {*names.values(), *(f"out{index}" for index in range(len(graph.outputs)))}
+    # A blob that several modules return (an Identity, a removed Dropout) takes the first one's name.
+    for tap in graph.taps:
+        if tap.blob not in names:
+            names[tap.blob] = _unused(tap.name, taken)
+    for index, blob in enumerate(blob for layer in graph.layers for blob in layer.tops):
+        if blob not in names:
+            names[blob] = _unused(str(index), taken)
     return graph.renamed(names)
 
 
 def _name_layers(graph: Graph) -> Graph:
     """Name each layer that computes a tapped blob after it, all others after type and number."""
     tapped = {tap.blob: tap.name for tap in reversed(graph.taps)}
+    taken: set[str] = set()
     names = {
-        layer.name: layer.tops[0]
-        if layer.type == "Input"
-        else tapped.get(layer.tops[0], f"{layer.type.lower()}_{index}")
-        for index, layer in enumerate(graph.layers)
+        layer.name: _unused(layer.tops[0] if layer.type == "Input" else tapped[layer.tops[0]], taken)
+        for layer in graph.layers
+        if layer.type == "Input" or layer.tops[0] in tapped
     }
+    for index, layer in enumerate(graph.layers):
+        if layer.name not in names:
+            names[layer.name] = _unused(f"{layer.type.lower()}_{index}", taken)
     layers = tuple(replace(layer, name=names[layer.name]) for layer in graph.layers)
     weights = {
         names[name]: tuple(replace(weight, layer=names[name]) for weight in tensors)
@@ -202,18 +214,31 @@ def _name_layers(graph: Graph) -> Graph:
     return replace(graph, layers=layers, weights=weights)
 
 
+def _unused(name: str, taken: set[str]) -> str:
+    """The name in a form that ncnn can read, with a number behind it if it is taken; taken from now on.
+
+    Modules may be called as outputs or numbers are (`out0`, the `1` of a Sequential), foreign values anything.
+    """
+    legal = "_".join(name.split()).encode()[:_MAX_GIVEN_BYTES].decode(errors="ignore") or "blob"
+    free = next(one for one in chain([legal], (f"{legal}#{again}" for again in count(2))) if one not in taken)
+    taken.add(free)
+    return free
+
+
 def _insert_splits(graph: Graph) -> Graph:
     """Put a `Split` behind every blob that is read more than once, counting outputs as readers."""
+    blobs = tuple(blob for layer in graph.layers for blob in layer.tops)
+    taken_blobs, taken_layers = set(blobs), {layer.name for layer in graph.layers}
     aliases: dict[str, list[str]] = {}
     splits: dict[str, Layer] = {}
-    for blob in dict.fromkeys(blob for layer in graph.layers for blob in layer.tops):
+    for blob in blobs:
         outputs = [f"out{index}" for index, output in enumerate(graph.outputs) if output == blob]
         reads = sum(layer.bottoms.count(blob) for layer in graph.readers(blob))
         if outputs == [blob] or (not outputs and reads <= 1):
             continue
-        tops = [*outputs, *(f"{blob}_splitncnn_{index}" for index in range(reads))]
-        splits[blob] = Layer("Split", f"splitncnn_{len(splits)}", (blob,), tuple(tops))
-        aliases[blob] = tops[len(outputs) :]
+        aliases[blob] = [_unused(f"{blob}_splitncnn_{index}", taken_blobs) for index in range(reads)]
+        name = _unused(f"splitncnn_{len(splits)}", taken_layers)
+        splits[blob] = Layer("Split", name, (blob,), (*outputs, *aliases[blob]))
     layers: list[Layer] = []
     for layer in graph.layers:
         bottoms = tuple(aliases[blob].pop(0) if blob in aliases else blob for blob in layer.bottoms)

@@ -25,6 +25,7 @@ def generalise(variants: Variants) -> list[Layer]:
     layer = variants.first
     if any(not variant.has(9) or not variant.has(10) or not variant.has(11) for variant in variants.layers):
         variants.refuse("is given by offsets that depend on the size")
+    variants.require(9, 10)
     axes = layer.ints(11)
     bounds = [(*variant.ints(9), *variant.ints(10)) for variant in variants.layers]
     found, bottoms = variants.expressions(list(zip(*bounds, strict=True)))

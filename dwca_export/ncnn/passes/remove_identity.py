@@ -2,7 +2,7 @@
 
 1. `Noop`, `Dropout` with scale 1.
 2. `Permute` with order 0 (the identity of any rank).
-3. `Concat` of one blob, `Slice` into one blob.
+3. `Concat` of one blob, `Slice` into one blob that takes all there is (a number may leave some).
 4. `BinaryOp` with a scalar: + 0, - 0, * 1, / 1.
 5. `Pooling` of one pixel with stride 1 and no padding.
 6. `Padding` by nothing.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dwca_export.ncnn.param import Layer
 
 _NEUTRAL = {0: 0.0, 1: 0.0, 2: 1.0, 3: 1.0}  # BinaryOp: add, sub, mul, div
+_REST = -233  # Slice's size for what remains
 _PADDING_IDS = (0, 1, 2, 3, 7, 8)  # top, bottom, left, right, front, behind
 
 
@@ -30,7 +31,8 @@ def apply(graph: Graph) -> tuple[Graph, bool]:
         if layer is None or not _is_identity(layer) or (layer.tops[0] in graph.outputs and _reads_input(graph, layer)):
             continue
         bottom, top = layer.bottoms[0], layer.tops[0]
-        graph = graph.edited(removed=[layer]).renamed({top: bottom})
+        # Renamed first, so that the taps of its result stay.
+        graph = graph.renamed({top: bottom}).edited(removed=[layer])
         modified = True
     return graph, modified
 
@@ -50,7 +52,8 @@ def _is_identity(layer: Layer) -> bool:
     if layer.type == "Padding":
         return not layer.has(6) and not any(layer.int(key, 0) for key in _PADDING_IDS)
     return (
-        layer.type in ("Noop", "Concat", "Slice")
+        layer.type in ("Noop", "Concat")
+        or (layer.type == "Slice" and layer.ints(0, ()) == (_REST,) and not layer.has(2))
         or (layer.type == "Dropout" and layer.float(0, 1.0) == 1.0)
         or (layer.type == "Permute" and layer.int(0, 0) == 0)
     )

@@ -14,9 +14,13 @@ of both strips, so that its statistics still run over both together.
 
 A turn makes a column a row or a row a column: `Permute`, or `Reshape` to one row or one column.
 
-Left alone: maps that are not square, strips that are not the means of one and the same blob along H and along W, gates
-with different activations, whatever is read elsewhere too, and blocks whose added zeros would weigh more than
-`MAX_ADDED` bytes: on narrow blocks the pass saves a layer's overhead, on wide ones it would cost memory traffic.
+Left alone: maps that are not square, strips that are not the means of one and the same blob along H and along W, strips
+in the other order, parts of the `Slice` that are not given as S and S, gates with different activations or with
+parameters, whatever is read elsewhere too, and blocks whose added zeros would weigh more than `MAX_ADDED` bytes: on
+narrow blocks the pass saves a layer's overhead, on wide ones it would cost memory traffic.
+
+Shapes are not known here, but follow: a kernel of S fits into both sides, and the parts of the `Slice` add up to the
+rows of both strips, so neither side is longer than S.
 """
 
 from __future__ import annotations
@@ -70,24 +74,26 @@ def _match(graph: Graph, concat: Layer) -> _Attention | None:
     norm = graph.only_reader(reduce.tops[0])
     norm = norm if norm is not None and norm.type == "GroupNorm" else None
     end = graph.only_reader((norm or reduce).tops[0])
-    while end is not None and end.type in _POINTWISE and len(end.bottoms) == 1:
+    while end is not None and end.type in _POINTWISE:
         end = graph.only_reader(end.tops[0])
-    if (
-        end is None
-        or end.type != "Slice"
-        or end.int(1, 0) != _H_AXIS
-        or end.ints(0) not in ((size, size), (size, -233))
-    ):
+    if end is None or end.type != "Slice" or end.has(2) or end.int(1, 0) != _H_AXIS or end.ints(0, ()) != (size, size):
         return None
+    gates = _gates(graph, end, reduce.int(0))
+    return _Attention(size, concat, reduce, norm, end, *gates) if gates else None
+
+
+def _gates(graph: Graph, end: Layer, channels: int) -> tuple[Layer, Layer, Layer] | None:
+    """The turn of the W strip and the convolutions that make the gates of H and of W."""
     conv_h, turn = (graph.only_reader(blob) for blob in end.tops)
-    if conv_h is None or turn is None or not _is_turn(turn):
+    conv_w = graph.only_reader(turn.tops[0]) if turn is not None and _is_turn(turn) else None
+    if conv_h is None or turn is None or conv_w is None:
         return None
-    conv_w = graph.only_reader(turn.tops[0])
-    if conv_w is None or not _is_pointwise_convolution(conv_h) or not _is_pointwise_convolution(conv_w):
+    if not _is_pointwise_convolution(conv_h) or not _is_pointwise_convolution(conv_w):
         return None
-    if conv_h.int(9, 0) != conv_w.int(9, 0) or conv_h.has(10) or conv_w.has(10):
-        return None
-    return _Attention(size, concat, reduce, norm, end, turn, conv_h, conv_w)
+    same_activation = conv_h.int(9, 0) == conv_w.int(9, 0) and not conv_h.has(10) and not conv_w.has(10)
+    # A Reshape may also have made positions channels.
+    same_channels = conv_w.int(6) == conv_w.int(0) * channels
+    return (turn, conv_h, conv_w) if same_activation and same_channels else None
 
 
 def _square_strips(graph: Graph, concat: Layer) -> int:
@@ -105,8 +111,8 @@ def _square_strips(graph: Graph, concat: Layer) -> int:
 
 
 def _is_turn(layer: Layer) -> bool:
-    if layer.type == "Reshape" and layer.has(2) and not layer.has(6) and not layer.has(11):
-        return 1 in (layer.int(0, -233), layer.int(1, -233))
+    if layer.type == "Reshape" and layer.params.keys() == {0, 1, 2}:
+        return 1 in (layer.int(0), layer.int(1))
     return layer.type == "Permute" and layer.int(0, 0) == _SWAP
 
 
@@ -116,12 +122,16 @@ def _turned(layer: Layer, channels: int) -> Layer:
 
 
 def _mean_kernel(pooling: Layer) -> tuple[int, int]:
-    """Kernel width and height of an unpadded average pooling, zeros for anything else."""
+    """Kernel width and height of an unpadded average pooling that makes a strip, zeros for anything else."""
     if pooling.type != "Pooling" or pooling.int(0, 0) != 1 or pooling.int(4, 0) or pooling.int(7, 0):
         return 0, 0
     if any(pooling.int(key, 0) for key in (3, 13, 14, 15)):
         return 0, 0
-    return pooling.int(1, 0), pooling.int(11, pooling.int(1, 0))
+    width, stride = pooling.int(1, 0), pooling.int(2, 1)
+    kernel = (width, pooling.int(11, width))
+    # Along the strip every position has to be there.
+    skips = any(side == 1 and step > 1 for side, step in zip(kernel, (stride, pooling.int(12, stride)), strict=True))
+    return (0, 0) if skips else kernel
 
 
 def _is_pointwise_convolution(layer: Layer) -> bool:
@@ -155,8 +165,8 @@ def _rewrite(graph: Graph, found: _Attention) -> Graph:
     if found.norm is not None:
         weights[found.norm.name] = _norm_weights(graph, found.norm, at_h, at_w)
     graph = graph.edited(changed=_stacked_layers(found), removed=[found.conv_w], weights=weights)
-    stacked = _between(graph, found)
-    taps = tuple(replace(tap, stacked_groups=groups) if tap.blob in stacked else tap for tap in graph.taps)
+    stacked = {found.concat.tops[0]: 1, **dict.fromkeys(_between(graph, found), groups)}
+    taps = tuple(replace(tap, stacked_groups=stacked.get(tap.blob, tap.stacked_groups)) for tap in graph.taps)
     # The layers now follow each other in another order: the gates' convolution before the Slice.
     return replace(graph, taps=taps).in_order()
 
@@ -164,32 +174,34 @@ def _rewrite(graph: Graph, found: _Attention) -> Graph:
 def _stacked_layers(found: _Attention) -> list[Layer]:
     outputs_h, outputs_w = found.conv_h.int(0), found.conv_w.int(0)
     size = outputs_h + outputs_w
+    # New names: a tap of y_w must not find a_w under its name.
+    gates, column_w = f"{found.slice.name}_gates", f"{found.slice.name}_column"
     changed = [
         found.concat.with_params({0: 0}),
         found.reduce.with_params({0: 2 * found.reduce.int(0), 6: 4 * found.reduce.int(6)}),
         replace(
             found.conv_h.with_params({0: size, 5: 1, 6: 2 * found.reduce.int(0) * size}),
             bottoms=found.slice.bottoms,
-            tops=(f"{found.slice.name}_gates",),
+            tops=(gates,),
         ),
         replace(
             found.slice.with_params({0: [outputs_h, outputs_w], 1: 0}),
-            bottoms=(f"{found.slice.name}_gates",),
-            tops=(found.conv_h.tops[0], found.slice.tops[1]),
+            bottoms=(gates,),
+            tops=(found.conv_h.tops[0], column_w),
         ),
-        replace(_turned(found.turn, outputs_w), tops=found.conv_w.tops),
+        replace(_turned(found.turn, outputs_w), bottoms=(column_w,), tops=found.conv_w.tops),
     ]
     if found.norm is not None:
         changed.append(found.norm.with_params({1: 2 * found.norm.int(1)}))
     return changed
 
 
-def _between(graph: Graph, found: _Attention) -> set[str]:
+def _between(graph: Graph, found: _Attention) -> list[str]:
     """The blobs from the reduction to the gates' convolution: those whose layout is the stacked one."""
     blobs = [found.reduce.tops[0]]
     while (reader := graph.only_reader(blobs[-1])) is not None and reader.name != found.conv_h.name:
         blobs.append(reader.tops[0])
-    return set(blobs)
+    return blobs
 
 
 def _reduce_weights(graph: Graph, layer: Layer, at_h: np.ndarray, at_w: np.ndarray) -> list[Weight]:
