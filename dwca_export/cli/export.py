@@ -17,7 +17,7 @@ from dwca_export.progress import Progress
 from dwca_export.request import ExportRequest
 from dwca_export.shapes import parse_shape
 
-_PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript", "onnxsim", "pnnx", "PIL")
+_MODULES = ("torch", "onnx", "onnxruntime", "onnxscript", "onnxsim", "pnnx", "PIL")
 _EPILOG = (
     "Exit codes: 0 ok, 1 internal error, 2 usage, 3 input refused, 4 conversion failed, 5 parity failed, "
     "130 interrupted."
@@ -137,7 +137,7 @@ def export(
 
 
 def _require_packages() -> None:
-    missing = [package for package in _PACKAGES if find_spec(package) is None]
+    missing = ["pillow" if module == "PIL" else module for module in _MODULES if find_spec(module) is None]
     if missing:
         raise UsageError(
             f"exporting needs packages that are not installed: {', '.join(missing)}",
