@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _MOVES = {"Transpose", "Reshape", "Squeeze", "Unsqueeze"}
 _POOLING = {"AveragePool", "ReduceMean", "GlobalAveragePool"}
 _ACTIVATIONS = {"HardSwish", "Relu", "Clip", "HardSigmoid", "Sigmoid", "Mul", "Div", "Add"}
+_SPLITS = {"Split", "Slice"}
 _STRIPS = 2
 
 
@@ -23,7 +25,7 @@ class Block:
     """One coordinate attention, and the convolutions that feed it if it is a DWCA block.
 
     Attributes:
-        name: Path of the torch module, or name of the ONNX value that it gates.
+        name: Path of the torch module, or name of the ONNX value where its strips meet.
         channels: Channels that it gates.
         reduced: Channels after the 1x1 reduction.
         reduction: channels // reduced.
@@ -46,7 +48,10 @@ class Block:
 
 
 def find_blocks(model: OnnxModel) -> tuple[Block, ...]:
-    """All coordinate attentions: strip means of one value along H and W that meet in a `Concat` and a 1x1 convolution.
+    """All coordinate attentions.
+
+    One is found where the means of a value along H and along W meet in a `Concat` and a 1x1 convolution, and the value
+    is multiplied by what becomes of that.
 
     Args:
         model: A simplified graph.
@@ -73,6 +78,8 @@ class _Graph:
         """The node that computes a value, looking through some node types."""
         node = self.producers.get(value)
         while node is not None and node.op_type in through:
+            if node.op_type == "Add" and not any(value in self.weights for value in node.input):
+                return None  # no activation, but where two branches meet
             node = self.producers.get(node.input[0])
         return node
 
@@ -81,6 +88,18 @@ class _Graph:
         while len(readers := self.readers.get(value, [])) == 1:
             yield readers[0]
             value = readers[0].output[0]
+
+    def depends(self, value: str, on: str, but_for: str) -> bool:
+        """Whether a value is computed from another one, without the help of a third."""
+        waiting, seen = [value], {but_for, ""}
+        while waiting:
+            value = waiting.pop()
+            if value == on:
+                return True
+            if value not in seen and value in self.producers:
+                waiting += self.producers[value].input
+            seen.add(value)
+        return False
 
 
 def _block(graph: _Graph, concat: Any) -> Block | None:
@@ -92,14 +111,14 @@ def _block(graph: _Graph, concat: Any) -> Block | None:
     gated = pools[0].input[0]
     if pools[1].input[0] != gated or {tuple(_strip(graph, pool)) for pool in pools} != {(True, False), (False, True)}:
         return None
-    chain = list(graph.below(concat.output[0]))
-    if not chain or chain[0].op_type != "Conv" or chain[0].input[1] not in graph.weights:
+    chain = list(itertools.takewhile(lambda node: node.op_type not in _SPLITS, graph.below(concat.output[0])))
+    if not chain or not _is_pointwise(graph, chain[0]) or not _is_gate(graph, gated, concat.output[0]):
         return None
     reduced, channels = graph.weights[chain[0].input[1]][:2]
-    groups = next((graph.shapes[node.input[0]][1] for node in chain if node.op_type == "InstanceNormalization"), 0)
+    groups = next((groups for node in chain if (groups := _groups(graph, node))), 0)
     depthwise = _depthwise(graph, gated)
     return Block(
-        name=_name(graph, gated),
+        name=_name(graph, concat.output[0]),
         channels=channels,
         reduced=reduced,
         reduction=channels // reduced,
@@ -121,10 +140,28 @@ def _strip(graph: _Graph, pool: Any) -> tuple[bool, bool]:
     return after == [*before[:2], before[3]], after == before[:3]
 
 
+def _is_pointwise(graph: _Graph, node: Any) -> bool:
+    return node.op_type == "Conv" and graph.weights.get(node.input[1], [])[2:] == [1, 1]
+
+
+def _is_gate(graph: _Graph, gated: str, joined: str) -> bool:
+    """Whether the value is multiplied by what is computed from its joined strips."""
+    factors = (value for node in graph.readers.get(gated, []) if node.op_type == "Mul" for value in node.input)
+    return any(value != gated and graph.depends(value, joined, but_for=gated) for value in factors)
+
+
+def _groups(graph: _Graph, node: Any) -> int:
+    """Groups of a GroupNorm, which exporters write as an InstanceNormalization of as many channels; else 0."""
+    if node.op_type == "GroupNormalization":
+        return int(attribute(node, "num_groups", 0))
+    shape = graph.shapes.get(node.input[0], []) if node.op_type == "InstanceNormalization" else []
+    return shape[1] if len(shape) > 1 else 0
+
+
 def _depthwise(graph: _Graph, gated: str) -> Any:
     """The depthwise convolution of a DWCA block: gated = activation(pointwise(depthwise(x)))."""
     pointwise = graph.above(gated, _ACTIVATIONS)
-    if pointwise is None or pointwise.op_type != "Conv" or graph.weights.get(pointwise.input[1], [])[2:] != [1, 1]:
+    if pointwise is None or not _is_pointwise(graph, pointwise):
         return None
     depthwise = graph.producers.get(pointwise.input[0])
     if depthwise is None or depthwise.op_type != "Conv":
@@ -139,6 +176,6 @@ def _is_added(graph: _Graph, gated: str, source: str) -> bool:
     return any(node.op_type == "Add" and source in node.input for gate in gates for node in graph.below(gate.output[0]))
 
 
-def _name(graph: _Graph, gated: str) -> str:
-    name = graph.scopes.get(gated, gated)
+def _name(graph: _Graph, value: str) -> str:
+    name = graph.scopes.get(value, value)
     return name.rpartition(".")[0] or name

@@ -57,6 +57,7 @@ def choose_taps(model: OnnxModel) -> dict[str, str]:
     graph = model.proto.graph
     constants = {tensor.name for tensor in graph.initializer}
     outputs = {value.name for value in graph.output}
+    nameable = {value.name for value in graph.value_info} & model.scopes.keys() - outputs
     readers: dict[str, list[Any]] = {}
     for node in graph.node:
         for value in node.input:
@@ -64,9 +65,7 @@ def choose_taps(model: OnnxModel) -> dict[str, str]:
     return {
         node.output[0]: model.scopes[node.output[0]]
         for node in graph.node
-        if _ends_pattern(node, readers.get(node.output[0], []), constants)
-        and node.output[0] in model.scopes
-        and node.output[0] not in outputs
+        if node.output[0] in nameable and _ends_pattern(node, readers.get(node.output[0], []), constants)
     }
 
 
@@ -91,4 +90,6 @@ def _ends_pattern(node: Any, readers: list[Any], constants: set[str]) -> bool:
     scaled = any(reader.op_type in _ARITHMETIC and constants & set(reader.input) for reader in readers)
     # x * sigmoid(x) and its like: the gate of a value with itself is part of an activation.
     own = node.op_type == "Sigmoid" and any(set(reader.input) & set(node.input) for reader in readers)
-    return not (fused or scaled or own)
+    # pnnx gathers arithmetic in expressions, which it writes where they end.
+    inside = node.op_type in _ARITHMETIC and len(readers) == 1 and readers[0].op_type in _ARITHMETIC
+    return not (fused or scaled or own or inside)
