@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import pytest
+import tiny_net
+import torch
+from onnx import shape_inference
+
+from dwca_export.cli.export import app
+from dwca_export.cli.options import start
+
+ARCH = f"{tiny_net.__file__}:tiny"
+SHAPE = "x".join(map(str, tiny_net.SHAPE))
+PROGRAM = Path(sys.executable).with_name("dwca-export")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def child_environment(**more):
+    """The environment of a child process; `tiny_net` can be imported there, and Python writes no files."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(Path(tiny_net.__file__).parent),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: str(value) for name, value in more.items()},
+    }
+
+
+def run_child(*arguments, cwd=None, **environment):
+    """Run the installed command as a user does."""
+    done = subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        cwd=cwd,
+        env=child_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def contents(folder):
+    """Every file below a folder with the hash of its bytes, and every folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture
+def invoke(monkeypatch, capsys):
+    """`invoke(*arguments)`: run the command in this process, which has torch already."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dwca-export", *map(str, arguments)])
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        handlers = {number: signal.getsignal(number) for number in numbers}
+        capsys.readouterr()
+        try:
+            code = start(app)
+        finally:
+            gc.enable()  # the command switches it off
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return Ran(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    torch.manual_seed(0)
+    return tiny_net.tiny().eval()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, tiny):
+    """A folder with one network in every form that can be exported."""
+    folder = tmp_path_factory.mktemp("models")
+    image = torch.randn(tiny_net.SHAPE, generator=torch.Generator().manual_seed(0))
+    torch.save(tiny.state_dict(), folder / "state.pt")
+    torch.save(tiny, folder / "module.pt")
+    torch.jit.trace(tiny, image).save(str(folder / "script.pt"))
+    torch.export.save(torch.export.export(tiny, (image,)), folder / "program.pt2")
+    names = {"input_names": ["image"], "output_names": ["scores"]}
+    graph = torch.onnx.export(tiny, (image,), dynamo=True, verbose=False, **names).model_proto
+    onnx.save(graph, folder / "graph.onnx")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def relu_onnx(tmp_path_factory):
+    """A network without weights that is exported in no time: max(0, x) of 1 x 3 x 8 x 6."""
+    shape = (1, 3, 8, 6)
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "relu", values[:1], values[1:])
+    opset = [onnx.helper.make_opsetid("", 18)]
+    model = shape_inference.infer_shapes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10))
+    path = tmp_path_factory.mktemp("relu") / "relu.onnx"
+    onnx.save(model, path)
+    return path
