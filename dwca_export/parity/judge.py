@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from dwca_export.parity.measure import Measurement
 
+    Outputs = Mapping[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -52,8 +54,8 @@ class Comparison:
 
 
 def compare(
-    reference: tuple[str, Sequence[Mapping[str, np.ndarray]]],
-    candidate: tuple[str, Sequence[Mapping[str, np.ndarray]]],
+    reference: tuple[str, Sequence[Outputs]],
+    candidate: tuple[str, Sequence[Outputs]],
     tolerance: str,
 ) -> Comparison:
     """Judge a candidate's outputs.
@@ -70,16 +72,22 @@ def compare(
     pair = f"{expected_name} -> {actual_name}"
     if not expected or not expected[0] or len(expected) != len(actual):
         raise ParityError(f"nothing to compare: {len(expected)} and {len(actual)} samples", where=pair)
-    names, others = list(expected[0]), list(actual[0])
-    faults = [f"output {name!r} is missing" for name in names if name not in others]
-    faults += [f"output {name!r} is not in the reference" for name in others if name not in names]
+    names = dict.fromkeys(name for sample in (*expected, *actual) for name in sample)
+    faults = [fault for name in names if (fault := _absence(name, expected, actual))]
     measurements = tuple(
         measure(name, [sample[name] for sample in expected], [sample[name] for sample in actual])
         for name in names
-        if name in others
+        if not _absence(name, expected, actual)
     )
     faults += [fault for measurement in measurements if (fault := _judge(measurement, tolerance))]
     return Comparison(expected_name, actual_name, tolerance, measurements, tuple(faults))
+
+
+def _absence(name: str, expected: Sequence[Outputs], actual: Sequence[Outputs]) -> str:
+    """Every sample has to have every output that any has."""
+    if any(name not in sample for sample in actual):
+        return f"output {name!r} is missing"
+    return f"output {name!r} is not in the reference" if any(name not in sample for sample in expected) else ""
 
 
 def _judge(measurement: Measurement, tolerance: str) -> str:

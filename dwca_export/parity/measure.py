@@ -50,9 +50,11 @@ def measure(output: str, reference: Sequence[np.ndarray], candidate: Sequence[np
     Args:
         output: Name of the output.
         reference: One array per sample, batch axis first.
-        candidate: The same from the other backend.
+        candidate: The same from the other backend, as many.
     """
-    shape = reference[0].shape if reference else ()
+    if not reference:
+        return Measurement(output, (), 0, fault="no sample")
+    shape = reference[0].shape
     for index, (expected, actual) in enumerate(zip(reference, candidate, strict=True)):
         fault = _fault(expected, actual)
         if fault:
@@ -67,6 +69,8 @@ def measure(output: str, reference: Sequence[np.ndarray], candidate: Sequence[np
 def _fault(expected: np.ndarray, actual: np.ndarray) -> str:
     if expected.shape != actual.shape:
         return f"shape {list(actual.shape)} instead of {list(expected.shape)}"
+    if not expected.size:
+        return f"nothing in it: shape {list(expected.shape)}"
     for name, array in (("the reference", expected), ("the candidate", actual)):
         bad = int(array.size - np.isfinite(array).sum())
         if bad:
@@ -77,11 +81,13 @@ def _fault(expected: np.ndarray, actual: np.ndarray) -> str:
 def _errors(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float, float, float, float]:
     """Return max_abs, relative_max, relative_l2, cosine, sqnr_db; zero signal with zero error counts as no error."""
     a, b = expected.astype(np.float64).ravel(), actual.astype(np.float64).ravel()
-    max_abs = float(np.abs(a - b).max(initial=0.0))
+    max_abs = float(np.abs(a - b).max())
     noise, signal, other = (float(np.linalg.norm(vector)) for vector in (a - b, a, b))
-    cosine = 1.0 if signal == other == 0 else float(a @ b) / (signal * other) if signal and other else 0.0
+    cosine = float(a @ b) / (signal * other) if signal and other else float(signal == other)
     sqnr = 20 * math.log10(signal / noise) if signal and noise else (math.inf if noise == 0 else -math.inf)
-    return max_abs, _ratio(max_abs, float(np.abs(a).max(initial=0.0))), _ratio(noise, signal), cosine, sqnr
+    # Rounding can carry the cosine past its range.
+    cosine = min(1.0, max(-1.0, cosine))
+    return max_abs, _ratio(max_abs, float(np.abs(a).max())), _ratio(noise, signal), cosine, sqnr
 
 
 def _ratio(error: float, scale: float) -> float:
