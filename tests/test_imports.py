@@ -50,7 +50,7 @@ LAYERS = (
     ("shapes",),
     ("artifacts", "ncnn", "limits"),
     ("block", "rewrites", "returned"),
-    ("blocks", "training", "taps", "loading"),
+    ("blocks", "training", "taps", "loading", "images"),
     ("report", "progress", "request", "sizes", "bundle", "parity", "samples"),
     ("runners", "staging", "templates"),
     ("load", "prepare", "to_onnx", "simplify", "to_ncnn", "generalise", "optimise"),
