@@ -27,7 +27,7 @@ def print_report(folder: Path, manifest: dict[str, Any]) -> None:
         folder: The bundle.
         manifest: What its `manifest.json` says.
     """
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _WIDTH_OF_A_FILE
     if manifest["blocks"]:
