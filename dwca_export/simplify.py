@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import onnxsim
 from onnx import shape_inference
 
 from dwca_export.artifacts import OnnxModel, TensorSpec
@@ -15,9 +15,11 @@ from dwca_export.errors import ConversionError, InputRefusedError
 from dwca_export.limits import check_inputs, check_outputs
 from dwca_export.rewrites import REWRITES
 from dwca_export.runners.ort import OrtRunner
+from dwca_export.waiting_child import WaitingChild
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
 
     from dwca_export.artifacts import LoadedModel
 
@@ -61,6 +63,8 @@ def open_onnx(loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None) -> 
     given = OnnxModel(proto, inputs, tuple(TensorSpec(value.name, ()) for value in proto.graph.output), scopes)
     outputs = _run_for_outputs(given)
     check_outputs(outputs, "load")
+    for value, spec in zip(proto.graph.output, outputs, strict=True):
+        value.CopyFrom(_value_info(value.name, spec.shape))  # onnxsim takes no output without a shape
     return replace(given, outputs=outputs)
 
 
@@ -110,13 +114,45 @@ def _run_for_outputs(model: OnnxModel) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(name, array.shape) for name, array in results.items())
 
 
-def simplify(model: OnnxModel) -> OnnxModel:
-    """Fold constants and drop what does nothing (onnxsim).
+class Simplifier:
+    """onnxsim in a child process, which starts at once and imports it while the exporter is busy.
 
-    Raises:
-        ConversionError: onnxsim fails, or the graph that comes out is invalid or has open sizes.
+    Args:
+        timeout: Seconds that one graph may take.
     """
-    return _checked(model, _simplify(model.proto, model.inputs), "simplify")
+
+    def __init__(self, timeout: float = 300.0) -> None:
+        self.timeout = timeout
+        self._child = WaitingChild("dwca_export.onnxsim_worker")
+
+    def __enter__(self) -> Simplifier:
+        self._child.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.__exit__(kind, error, trace)
+
+    def simplify(self, model: OnnxModel) -> OnnxModel:
+        """Fold constants and drop what does nothing.
+
+        Raises:
+            ConversionError: onnxsim fails, crashes or takes too long, or the graph that comes out is invalid or has open
+                sizes.
+        """
+        source, target = self._child.folder / "given.onnx", self._child.folder / "simplified.onnx"
+        target.unlink(missing_ok=True)
+        onnx.save(model.proto, source)
+        shapes = {spec.name: list(spec.shape) for spec in model.inputs}
+        reply = self._child.ask(json.dumps({"source": str(source), "target": str(target), "shapes": shapes}), self.timeout)
+        if reply.late:
+            raise ConversionError(f"onnxsim takes more than {self.timeout:g} s", where="simplify", hint="raise --timeout")
+        if reply.end or not target.is_file():
+            raise ConversionError(
+                f"onnxsim fails ({reply.end or 'no graph'})", where="simplify", hint=f"it printed: {self._child.said()}"
+            )
+        return _checked(model, onnx.load(target), "simplify")
 
 
 def rewrite(model: OnnxModel) -> tuple[OnnxModel, tuple[str, ...]]:
@@ -136,18 +172,6 @@ def rewrite(model: OnnxModel) -> tuple[OnnxModel, tuple[str, ...]]:
             model = _checked(model, shape_inference.infer_shapes(proto), f"rewrite {name}")
             applied.append(name)
     return model, tuple(applied)
-
-
-def _simplify(proto: Any, inputs: Sequence[TensorSpec]) -> Any:
-    shapes = {spec.name: list(spec.shape) for spec in inputs}
-    try:
-        # onnxsim's own check draws random inputs; our parity does that better, on the user's data.
-        simplified, _ = onnxsim.simplify(proto, check_n=0, overwrite_input_shapes=shapes)
-    except Exception as error:  # onnxsim raises RuntimeError, ValueError and protobuf's classes
-        raise ConversionError(
-            f"onnxsim fails: {error}", where="simplify", hint="check the graph with onnx.checker"
-        ) from error
-    return simplified
 
 
 def _checked(model: OnnxModel, proto: Any, where: str) -> OnnxModel:
