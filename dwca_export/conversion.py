@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dwca_export.artifacts import LoadedModel
     from dwca_export.progress import Progress
     from dwca_export.runners.base import Runner
+    from dwca_export.waiting_child import WaitingChild
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ def reference(given: TorchModel | OnnxModel) -> tuple[str, Runner]:
 
 
 def convert(
-    loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None, progress: Progress, timeout: float
+    loaded: LoadedModel,
+    shapes: Sequence[tuple[int, ...]] | None,
+    progress: Progress,
+    onnxsim: WaitingChild,
+    timeout: float,
 ) -> Conversion:
     """Run the hops from the loaded model to what pnnx writes.
 
@@ -63,12 +68,14 @@ def convert(
         loaded: What `load` returned.
         shapes: Shape of each input, or None for what the model says.
         progress: Told of every hop.
-        timeout: Seconds that pnnx may take.
+        onnxsim: What `onnxsim_child` returned.
+        timeout: Seconds that onnxsim and pnnx may take.
 
     Raises:
         InputRefusedError: The network does not run on these shapes.
         ConversionError: A hop fails.
     """
+    onnxsim.start()
     with progress.hop("prepare") as hop:
         given = open_at(loaded, shapes)
         inputs = (f"{spec.name} {'x'.join(map(str, spec.shape))}" for spec in given.inputs)
@@ -82,7 +89,7 @@ def convert(
             stages.append(("ONNX", exported))
             hop.says(f"{len(exported.proto.graph.node)} nodes, opset {exported.proto.opset_import[0].version}")
     with progress.hop("simplify") as hop:
-        simplified = simplify(exported)
+        simplified = simplify(exported, onnxsim, timeout=timeout)
         stages.append(("simplified ONNX", simplified))
         rewritten, rewrites = rewrite(simplified)
         if rewrites:

@@ -19,7 +19,6 @@ from dwca_export.waiting_child import WaitingChild
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from dwca_export.artifacts import LoadedModel
 
@@ -114,45 +113,37 @@ def _run_for_outputs(model: OnnxModel) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(name, array.shape) for name, array in results.items())
 
 
-class Simplifier:
-    """onnxsim in a child process, which starts at once and imports it while the exporter is busy.
+def onnxsim_child() -> WaitingChild:
+    """The process that `simplify` needs; started early, it imports onnxsim while the exporter is busy."""
+    return WaitingChild("dwca_export.onnxsim_worker")
+
+
+def simplify(model: OnnxModel, child: WaitingChild | None = None, *, timeout: float = 300.0) -> OnnxModel:
+    """Fold constants and drop what does nothing (onnxsim, in a child process).
 
     Args:
-        timeout: Seconds that one graph may take.
+        model: The graph.
+        child: What `onnxsim_child` returned; by default one of its own.
+        timeout: Seconds that onnxsim may take.
+
+    Raises:
+        ConversionError: onnxsim fails, crashes or hangs, or the graph that comes out is invalid or has open sizes.
     """
-
-    def __init__(self, timeout: float = 300.0) -> None:
-        self.timeout = timeout
-        self._child = WaitingChild("dwca_export.onnxsim_worker")
-
-    def __enter__(self) -> Simplifier:
-        self._child.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._child.__exit__(kind, error, trace)
-
-    def simplify(self, model: OnnxModel) -> OnnxModel:
-        """Fold constants and drop what does nothing.
-
-        Raises:
-            ConversionError: onnxsim fails, crashes or takes too long, or the graph that comes out is invalid or has open
-                sizes.
-        """
-        source, target = self._child.folder / "given.onnx", self._child.folder / "simplified.onnx"
-        target.unlink(missing_ok=True)
-        onnx.save(model.proto, source)
-        shapes = {spec.name: list(spec.shape) for spec in model.inputs}
-        reply = self._child.ask(json.dumps({"source": str(source), "target": str(target), "shapes": shapes}), self.timeout)
-        if reply.late:
-            raise ConversionError(f"onnxsim takes more than {self.timeout:g} s", where="simplify", hint="raise --timeout")
-        if reply.end or not target.is_file():
-            raise ConversionError(
-                f"onnxsim fails ({reply.end or 'no graph'})", where="simplify", hint=f"it printed: {self._child.said()}"
-            )
-        return _checked(model, onnx.load(target), "simplify")
+    if child is None:
+        with onnxsim_child() as own:
+            return simplify(model, own, timeout=timeout)
+    source, target = child.folder / "given.onnx", child.folder / "simplified.onnx"
+    target.unlink(missing_ok=True)
+    onnx.save(model.proto, source)
+    shapes = {spec.name: list(spec.shape) for spec in model.inputs}
+    reply = child.ask(json.dumps({"source": str(source), "target": str(target), "shapes": shapes}), timeout)
+    if reply.late:
+        raise ConversionError(f"onnxsim takes more than {timeout:g} s", where="simplify", hint="raise --timeout")
+    if reply.end or not target.is_file():
+        raise ConversionError(
+            f"onnxsim fails ({reply.end or 'no graph'})", where="simplify", hint=f"it printed: {child.said()}"
+        )
+    return _checked(model, onnx.load(target), "simplify")
 
 
 def rewrite(model: OnnxModel) -> tuple[OnnxModel, tuple[str, ...]]:

@@ -7,16 +7,13 @@ one that crashed it.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dwca_export.errors import ConversionError
-from dwca_export.exit_status import describe_exit
 from dwca_export.runners.exchange import Feeds, load_samples, save_samples
+from dwca_export.waiting_child import WaitingChild
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,20 +56,16 @@ class NcnnChild:
 
     def __init__(self, timeout: float = 300.0) -> None:
         self.timeout = timeout
-        self._process: subprocess.Popen[str] | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="dwca-ncnn-")
-        self._stderr = (Path(self._folder.name) / "stderr").open("w+", encoding="utf-8", errors="replace")
+        self._child = WaitingChild("dwca_export.runners.worker")
 
     def __enter__(self) -> NcnnChild:
-        self._start()
+        self._child.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
-        self._stderr.close()
-        self._folder.cleanup()
+        self._child.__exit__(kind, error, trace)
 
     def run(self, jobs: Sequence[Job], samples: Sequence[Mapping[str, np.ndarray]]) -> list[list[Feeds]]:
         """Run several networks on every sample.
@@ -83,7 +76,7 @@ class NcnnChild:
         Raises:
             ConversionError: ncnn refuses one of the networks, fails, crashes or takes too long.
         """
-        folder = Path(self._folder.name)
+        folder = self._child.folder
         feeds = folder / "feeds.npz"
         results = [folder / f"{index}.npz" for index in range(len(jobs))]
         save_samples(feeds, samples)
@@ -95,55 +88,18 @@ class NcnnChild:
         self._ask([job.name for job in jobs], json.dumps(request))
         return [load_samples(path, len(samples)) for path in results]
 
-    def _start(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            command = [sys.executable, "-m", "dwca_export.runners.worker"]
-            self._process = subprocess.Popen(
-                command,
-                # Python puts the working folder first on its path, where the user's may hold an `ncnn.py`.
-                cwd=self._folder.name,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._stderr,
-                text=True,
-                encoding="utf-8",
-            )
-        return self._process
-
-    def _stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
     def _ask(self, names: Sequence[str], request: str) -> None:
-        """Send the request to the waiting process and use that process up."""
-        process = self._start()
-        self._stderr.seek(0)
-        self._stderr.truncate()
-        late = False
-        try:
-            output, _ = process.communicate(request, timeout=self.timeout * len(names))
-        except subprocess.TimeoutExpired:
-            late = True
-            process.kill()
-            output, _ = process.communicate()
-        self._process = None
-        answers = [json.loads(line) for line in output.splitlines()]
+        reply = self._child.ask(request, self.timeout * len(names))
+        answers = [json.loads(line) for line in reply.output.splitlines()]
+        said = f"ncnn printed: {self._child.said()}"
         for name, answer in zip(names, answers, strict=False):
             if answer["error"]:
-                raise ConversionError(answer["error"], where=f"ncnn, {name}", hint=self._said())
+                raise ConversionError(answer["error"], where=f"ncnn, {name}", hint=said)
         if len(answers) < len(names):
             culprit = f"ncnn, {names[len(answers)]}"
-            if late:
+            if reply.late:
                 raise ConversionError(f"ncnn takes more than {self.timeout:g} s", where=culprit, hint="raise --timeout")
-            end = describe_exit(process.returncode)
-            raise ConversionError(f"ncnn crashed ({end})", where=culprit, hint=self._said())
-
-    def _said(self) -> str:
-        self._stderr.seek(0)
-        lines = self._stderr.read().strip().splitlines()
-        return "ncnn printed: " + " | ".join(lines[-5:]) if lines else "ncnn printed nothing"
+            raise ConversionError(f"ncnn crashed ({reply.end or 'exit code 0'})", where=culprit, hint=said)
 
 
 def _request(job: Job, results: Path) -> dict[str, Any]:
