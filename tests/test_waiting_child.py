@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -14,6 +14,9 @@ from dwca_export.artifacts import OnnxModel, TensorSpec
 from dwca_export.errors import ConversionError
 from dwca_export.simplify import simplify
 from dwca_export.waiting_child import WaitingChild
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAMS = {
     "echo": "import sys; print(sys.stdin.read().upper())",
