@@ -108,12 +108,19 @@ class Graph:
         return replace(self, layers=layers, outputs=new(self.outputs), taps=taps)
 
     def in_order(self) -> Graph:
-        """The graph with its layers in an order in which every blob is written before it is read, changed the least."""
+        """The graph with its layers in an order in which every blob is written before it is read, changed the least.
+
+        Raises:
+            ConversionError: There is no such order.
+        """
         written: set[str] = set()
         waiting, ordered = list(self.layers), []
         while waiting:
-            ready = next(index for index, layer in enumerate(waiting) if written.issuperset(layer.bottoms))
-            ordered.append(waiting.pop(ready))
+            ready = next((layer for layer in waiting if written.issuperset(layer.bottoms)), None)
+            if ready is None:
+                waiting[0].refuse("reads a blob that no layer writes before it")
+            waiting.remove(ready)
+            ordered.append(ready)
             written.update(ordered[-1].tops)
         return replace(self, layers=tuple(ordered))
 
