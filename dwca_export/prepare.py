@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -73,9 +74,11 @@ def _flat_script(script: torch.jit.ScriptModule, inputs: Sequence[TensorSpec]) -
     if all(isinstance(part, torch.Tensor) for part in (returned if isinstance(returned, tuple) else (returned,))):
         return script
     try:
-        flat: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
-            _Flattened(script).eval(), arguments, check_trace=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that TorchScript is deprecated; it is what the user has
+            flat: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+                _Flattened(script).eval(), arguments, check_trace=False
+            )
     except RuntimeError as error:
         raise InputRefusedError(
             f"what the TorchScript returns cannot be flattened: {one_line(error)}",
