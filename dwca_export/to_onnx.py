@@ -91,7 +91,7 @@ def _scopes(proto: Any, wrapper: str) -> dict[str, str]:
 
     The exporter notes at each node the path of modules that it comes from and its own name. The last node of a module
     computes what the module returns and bears the module's name; what is computed on the way there bears the module's
-    and its own. A module called again is told apart by `#2`, `#3`, ...
+    and its own. A module called again is told apart by `#2`, `#3`, ...; two calls in a row pass for one.
     """
     runs: list[tuple[str, str, str]] = []  # value, path of the module, operation
     for node in proto.graph.node:

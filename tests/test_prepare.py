@@ -65,7 +65,7 @@ RETURNS = {
     "nested dict": (lambda y: {"head": {"box": y}, "aux": [y * 2]}, ["head.box", "aux_0"]),
     "dict in tuple": (lambda y: ({"box": y},), ["output_0.box"]),
     "named tuple": (lambda y: Pair(y, y * 2), ["boxes", "scores"]),
-    "dataclass": (lambda y: Detections(y), ["boxes"]),
+    "dataclass": (Detections, ["boxes"]),
     "dataclass with a dict": (lambda y: Detections(y, {"mask": y * 2}), ["boxes", "extra.mask"]),
     "None inside": (lambda y: {"out": y, "aux": None, "more": (None, y * 2)}, ["out", "more_1"]),
     "torch's own structs": (lambda y: (y, torch.aminmax(y, dim=1)), ["output_0", "output_1_0", "output_1_1"]),
