@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dwca_export.artifacts import LoadedModel
     from dwca_export.progress import Progress
     from dwca_export.runners.base import Runner
-    from dwca_export.waiting_child import WaitingChild
+    from dwca_export.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def convert(
     loaded: LoadedModel,
     shapes: Sequence[tuple[int, ...]] | None,
     progress: Progress,
-    onnxsim: WaitingChild,
+    workers: Workers,
     timeout: float,
 ) -> Conversion:
     """Run the hops from the loaded model to what pnnx writes.
@@ -68,19 +68,20 @@ def convert(
         loaded: What `load` returned.
         shapes: Shape of each input, or None for what the model says.
         progress: Told of every hop.
-        onnxsim: What `onnxsim_child` returned.
+        workers: Run onnxsim, and warm up for what follows.
         timeout: Seconds that onnxsim and pnnx may take.
 
     Raises:
         InputRefusedError: The network does not run on these shapes.
         ConversionError: A hop fails.
     """
-    onnxsim.start()
     with progress.hop("prepare") as hop:
         given = open_at(loaded, shapes)
         inputs = (f"{spec.name} {'x'.join(map(str, spec.shape))}" for spec in given.inputs)
         notes = given.notes if isinstance(given, TorchModel) else ()
         hop.says("; ".join([", ".join(inputs), *notes]))
+    # Not before: eager torch takes all cores, and waits for the slowest.
+    workers.start()
     stages = []
     exported = given
     if isinstance(exported, TorchModel):
@@ -89,7 +90,7 @@ def convert(
             stages.append(("ONNX", exported))
             hop.says(f"{len(exported.proto.graph.node)} nodes, opset {exported.proto.opset_import[0].version}")
     with progress.hop("simplify") as hop:
-        simplified = simplify(exported, onnxsim, timeout=timeout)
+        simplified = simplify(exported, workers.onnxsim, timeout=timeout)
         stages.append(("simplified ONNX", simplified))
         rewritten, rewrites = rewrite(simplified)
         if rewrites:

@@ -22,12 +22,12 @@ from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.progress import Progress
 from dwca_export.proof import Shipped, prove, prove_at
 from dwca_export.report.html import page
-from dwca_export.runners.child import Job, NcnnChild
+from dwca_export.runners.child import Job
 from dwca_export.samples import Preprocessing, open_samples
-from dwca_export.simplify import onnxsim_child
 from dwca_export.sizes import SizePlan, plan_sizes
 from dwca_export.staging import check_target, staged
 from dwca_export.templates import write_programs
+from dwca_export.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from dwca_export.parity.judge import Comparison
     from dwca_export.proof import Proof
     from dwca_export.request import ExportRequest
+    from dwca_export.runners.child import NcnnChild
     from dwca_export.samples import Feeds, SampleSource
     from dwca_export.sizes import Shapes
-    from dwca_export.waiting_child import WaitingChild
 
 DEFAULT_SHAPE = (1, 3, 224, 224)
 
@@ -76,11 +76,10 @@ def export(request: ExportRequest, progress: Progress | None = None) -> Export:
     check_target(target, force=request.force, sources=[path for path in (request.model, request.images) if path])
     if request.images is not None and not request.images.exists():  # which the hops would find out last
         raise UsageError(f"no such file or folder: {request.images}", where="--images")
-    with onnxsim_child() as onnxsim, NcnnChild(request.timeout) as child:
-        onnxsim.start()
+    with Workers(request.timeout) as workers:
         loaded, shapes = _load(request, progress)
         with staged(target, force=request.force) as folder:
-            document = _export(request, loaded, shapes, _Tools(folder, onnxsim, child, progress))
+            document = _export(request, loaded, shapes, _Tools(folder, workers, progress))
     return Export(target, document)
 
 
@@ -89,16 +88,15 @@ class _Tools:
     """What the hops work with: the folder to write to, the processes that run onnxsim and ncnn, and who is told."""
 
     folder: Path
-    onnxsim: WaitingChild
-    child: NcnnChild
+    workers: Workers
     progress: Progress
 
 
 def _export(request: ExportRequest, loaded: LoadedModel, shapes: Shapes, tools: _Tools) -> dict[str, Any]:
     """Run the hops behind `load`; returns the manifest."""
-    progress, child = tools.progress, tools.child
+    progress, child = tools.progress, tools.workers.ncnn
     plan = _plan(loaded, shapes, progress) if request.dynamic else SizePlan((shapes,), ())
-    conversions = [convert(loaded, one, progress, tools.onnxsim, request.timeout) for one in plan.conversion]
+    conversions = [convert(loaded, one, progress, tools.workers, request.timeout) for one in plan.conversion]
     base = conversions[0]
     source = open_samples(request.images, base.ncnn.inputs, Preprocessing.from_card(loaded.card), request.seed)
     samples = source.make(base.ncnn.inputs, request.samples)

@@ -42,11 +42,13 @@ DEVICE = (
     "dwca_export.sizes",
     "dwca_export.staging",
     "dwca_export.templates",
+    "dwca_export.waiting_child",
 )
 
 # Top-level names of the package, lowest first: a module imports from its own line and from those above it here.
 LAYERS = (
-    ("errors", "exit_status"),
+    ("errors", "exit_status", "onnxsim_worker"),
+    ("waiting_child",),
     ("shapes",),
     ("artifacts", "ncnn", "limits"),
     ("block", "rewrites", "returned"),
@@ -54,6 +56,7 @@ LAYERS = (
     ("report", "progress", "request", "sizes", "bundle", "parity", "samples"),
     ("runners", "staging", "templates"),
     ("load", "prepare", "to_onnx", "simplify", "to_ncnn", "generalise", "optimise"),
+    ("workers",),
     ("conversion",),
     ("proof", "manifest"),
     ("pipeline",),

@@ -52,6 +52,22 @@ shape = "inputshape=[" + ",".join(map(str, example.shape)) + "]"
 timed("pnnx", lambda: subprocess.run([find_pnnx(), "m.pt", shape, "fp16=0"], check=True, capture_output=True))
 """
 _PRINT = "print(json.dumps(seconds))"
+_PEAKS = f"""
+import contextlib, json, resource
+from pathlib import Path
+from dwca_export import ExportRequest, export
+from dwca_export.progress import Progress
+peaks = {{}}
+class Tracking(Progress):
+    @contextlib.contextmanager
+    def hop(self, name):
+        with super().hop(name) as hop:
+            yield hop
+        peaks[name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+request = ExportRequest(Path({str(MODEL)!r}), out=Path("out"), arch={f"{ARCH}:classifier"!r})
+export(request, Tracking(quiet=True))
+print(json.dumps(peaks))
+"""
 
 
 def main() -> None:
@@ -72,6 +88,9 @@ def main() -> None:
         print(f"{name}: peak memory {statistics.median(memory[name]):.0f} MiB")
         for part, values in parts.items():
             print(f"  {part:20} {statistics.median(values):6.2f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        peaks = json.loads(_child([sys.executable, "-c", _PEAKS], folder)[0])
+    print("peak memory of the process after each hop, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in peaks.items()))
     sums = [sum(values) for values in zip(*seconds["parts"].values(), strict=True)]
     ratios = [whole / parts for whole, parts in zip(seconds["dwca-export"]["whole command"], sums, strict=True)]
     print(f"whole command / (import torch + torch.onnx.export + pnnx): {statistics.median(ratios):.2f}")

@@ -30,8 +30,8 @@ from dwca_export.ncnn.param import Param
 from dwca_export.ncnn.weights import write_weights
 from dwca_export.optimise import optimise
 from dwca_export.progress import Progress
-from dwca_export.simplify import onnxsim_child
 from dwca_export.to_ncnn import find_pnnx
+from dwca_export.workers import Workers
 from models.nets import classifier, detector
 
 BURST = 5
@@ -65,8 +65,8 @@ def _plain(module: torch.nn.Module, shape: tuple[int, ...], folder: Path) -> Pat
 
 
 def _ours(module: torch.nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
-    with onnxsim_child() as onnxsim:
-        conversion = convert(LoadedModel(module, "module", ""), (shape,), Progress(quiet=True), onnxsim, 300)
+    with Workers(300) as workers:
+        conversion = convert(LoadedModel(module, "module", ""), (shape,), Progress(quiet=True), workers, 300)
     network, _ = optimise(conversion.ncnn)
     param = folder / "ours.ncnn.param"
     param.write_text(network.param.text(), encoding="utf-8")

@@ -48,7 +48,7 @@ class Job:
 
 
 class NcnnChild:
-    """A child process that waits for jobs; started early, its start-up costs no time.
+    """A child process that runs jobs; started early, its start-up costs no time.
 
     Args:
         timeout: Seconds that one job may take.
@@ -59,13 +59,16 @@ class NcnnChild:
         self._child = WaitingChild("dwca_export.runners.worker")
 
     def __enter__(self) -> NcnnChild:
-        self._child.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._child.__exit__(kind, error, trace)
+
+    def start(self) -> None:
+        """Start the process that the next `run` uses, unless it waits already."""
+        self._child.start()
 
     def run(self, jobs: Sequence[Job], samples: Sequence[Mapping[str, np.ndarray]]) -> list[list[Feeds]]:
         """Run several networks on every sample.
