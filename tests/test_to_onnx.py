@@ -1,0 +1,167 @@
+"""What torch's exporters make of a prepared network, under which names, and in silence."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+import torch
+from hop_nets import Function, conv, loaded, with_statistics
+from small_graphs import noise, run_ort
+from torch import nn
+
+from dwca_export.errors import ConversionError
+from dwca_export.prepare import prepare
+from dwca_export.runners.torch import TorchRunner
+from dwca_export.to_onnx import to_onnx
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning", "ignore:.*LeafSpec:FutureWarning")
+
+SHAPE = (1, 3, 8, 6)
+
+
+def silently(capfd, model):
+    """Export; nothing may come out, neither from Python nor from C++."""
+    capfd.readouterr()
+    exported = to_onnx(model)
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
+    return exported
+
+
+def assert_same(model, exported):
+    """ONNX Runtime computes what torch does, under the same names, in the same order."""
+    feeds = noise({spec.name: spec.shape for spec in model.inputs})
+    with TorchRunner(model) as runner:
+        expected = runner.infer(feeds)
+    actual = run_ort(exported.proto, feeds)
+    assert list(actual) == list(expected)
+    for name, array in expected.items():
+        torch.testing.assert_close(torch.from_numpy(actual[name]), torch.from_numpy(array), rtol=1e-4, atol=1e-5)
+
+
+def module_names(exported):
+    """In the order of the graph."""
+    return [exported.scopes[value] for node in exported.proto.graph.node for value in node.output[:1]]
+
+
+class Stage(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = conv(channels, channels, 3)
+        self.act = nn.Hardswish()
+
+    def forward(self, x):
+        return x + self.act(self.conv(self.act(x)))
+
+
+class Repeating(nn.Module):
+    """Modules inside modules, called once or twice; a dropout; an operation of its own at either end."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = conv(3, 4)
+        self.stages = nn.Sequential(Stage(4), Stage(4))
+        self.between = conv(4, 4)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.stages(self.between(self.stages[0](self.stem(x * 2))))
+        return {"classes": self.head(self.drop(x.mean((2, 3)))), "map": torch.sigmoid(x)}
+
+
+def test_values_are_named_after_modules(capfd):
+    model = prepare(loaded(Repeating()), (SHAPE,))
+    exported = silently(capfd, model)
+    assert_same(model, exported)
+    assert module_names(exported) == [
+        "mul",
+        "stem",
+        *("stages.0.act", "stages.0.conv", "stages.0.act#2", "stages.0"),
+        "between",
+        *("stages.0.act#3", "stages.0.conv#2", "stages.0.act#4", "stages.0#2"),
+        *("stages.1.act", "stages.1.conv", "stages.1.act#2", "stages.1"),
+        "mean",
+        "head",
+        "sigmoid",
+    ]
+    assert "Dropout" not in {node.op_type for node in exported.proto.graph.node}
+
+
+def test_several_inputs_and_outputs_keep_their_names_and_order(capfd):
+    class Two(nn.Module):
+        def forward(self, query, image):
+            return {"z": image.mean((2, 3)) @ query, "a": (query * 2, image + 1)}
+
+    model = prepare(loaded(Two()), ((1, 3, 5), SHAPE))
+    exported = silently(capfd, model)
+    assert [value.name for value in exported.proto.graph.input] == ["query", "image"]
+    assert [value.name for value in exported.proto.graph.output] == ["z", "a_0", "a_1"]
+    assert_same(model, exported)
+
+
+def test_exported_program(capfd):
+    module = nn.Sequential()
+    # The name under which `prepare` keeps modules is no wrapper here.
+    module.model = with_statistics(nn.Sequential(conv(3, 4), nn.BatchNorm2d(4), nn.Hardswish()))
+    program = torch.export.export(module, (torch.randn(SHAPE),))
+    model = prepare(loaded(program, "exported_program"), (SHAPE,))
+    exported = silently(capfd, model)
+    assert_same(model, exported)
+    assert module_names(exported)[-1] == "model.2"
+    assert all(name.startswith("model.") for name in module_names(exported))
+
+
+class Branching(nn.Module):
+    """Control flow that only TorchScript keeps."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Conv2d(3, 4, 1)
+        self.b = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        y = self.b(self.c(x))
+        return {"y": torch.relu(y), "n": y.flatten(1)}
+
+
+@pytest.mark.parametrize("record", [torch.jit.script, lambda m: torch.jit.trace(m, torch.zeros(SHAPE), strict=False)])
+def test_torchscript(capfd, record):
+    model = prepare(loaded(record(with_statistics(Branching())), "torchscript"), (SHAPE,))
+    exported = silently(capfd, model)
+    assert_same(model, exported)
+    assert exported.scopes == {}
+
+
+def _data_dependent(self, x):
+    return self.c(x) if x.sum() > 0 else self.c(x) * 2
+
+
+def _no_onnx(self, x):
+    return torch.linalg.eigvalsh(self.c(x))
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "cause"),
+    [(_data_dependent, SHAPE, "data-dependent"), (_no_onnx, (1, 3, 8, 8), "linalg_eigh")],
+    ids=["data-dependent", "no such operator"],
+)
+def test_what_cannot_be_exported_is_refused_in_one_line(capfd, function, shape, cause):
+    model = prepare(loaded(Function(function, c=conv(3, 4))), (shape,))
+    with pytest.raises(ConversionError) as caught:
+        silently(capfd, model)
+    assert caught.value.exit_code == 4
+    assert caught.value.where == "to_onnx"
+    assert caught.value.hint
+    assert cause in caught.value.what
+    assert "\n" not in caught.value.what
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
+
+
+def test_the_graph_is_valid_and_static():
+    exported = to_onnx(prepare(loaded(nn.Sequential(conv(3, 4, 3), nn.GroupNorm(2, 4))), (SHAPE,)))
+    onnx.checker.check_model(exported.proto, full_check=True)
+    assert [[dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in exported.proto.graph.input] == [
+        list(SHAPE)
+    ]
