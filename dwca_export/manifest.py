@@ -60,7 +60,7 @@ class Facts:
 
 
 def describe(facts: Facts) -> dict[str, Any]:
-    """The manifest without the hashes of the files. Its schema is documented in docs/bundle.md."""
+    """The manifest without the hashes of the files. Its schema is documented in docs/pages/bundle.md."""
     request, network = facts.request, facts.network
     blocks = [asdict(block) for block in find_blocks(facts.conversion.onnx[-1][1])]
     return {

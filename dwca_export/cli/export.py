@@ -91,7 +91,7 @@ def export(
     ] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the noise.", min=0, metavar="N")] = 0,
     timeout: Annotated[
-        float, typer.Option(help="Seconds that pnnx or ncnn may take.", min=0.01, metavar="SECONDS")
+        float, typer.Option(help="Seconds that onnxsim, pnnx or ncnn may take.", min=0.01, metavar="SECONDS")
     ] = 300.0,
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
