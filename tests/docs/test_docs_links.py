@@ -84,7 +84,6 @@ def test_every_file_named_exists() -> None:
 
 
 def test_mkdocs_builds_without_a_warning(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(ROOT / "docs/mkdocs.yml")]
     done = subprocess.run([*command, "-d", str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

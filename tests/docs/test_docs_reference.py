@@ -83,7 +83,6 @@ def hops() -> list[str]:
 
 
 def rewrites() -> list[str]:
-    pytest.importorskip("onnx")
     from dwca_export.rewrites import REWRITES
 
     return [name for name, _ in REWRITES]
