@@ -16,6 +16,7 @@ import torch
 from dwca_export.artifacts import OnnxModel
 from dwca_export.errors import ConversionError
 from dwca_export.loading.text import one_line
+from dwca_export.onnx_names import rename_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +50,21 @@ def to_onnx(model: TorchModel) -> OnnxModel:
 
 
 def _export(model: TorchModel, arguments: tuple[torch.Tensor, ...]) -> Any:
-    names: dict[str, Any] = {
-        "input_names": [spec.name for spec in model.inputs],
-        "output_names": [spec.name for spec in model.outputs],
+    # The exporter would not mind an output that is called as one of its inner values.
+    wanted = {
+        **{f"dwca.input.{index}": spec.name for index, spec in enumerate(model.inputs)},
+        **{f"dwca.output.{index}": spec.name for index, spec in enumerate(model.outputs)},
     }
+    count = len(model.inputs)
+    proto = _run_exporter(model, arguments, list(wanted)[:count], list(wanted)[count:])
+    rename_values(proto.graph, wanted)
+    return proto
+
+
+def _run_exporter(
+    model: TorchModel, arguments: tuple[torch.Tensor, ...], input_names: list[str], output_names: list[str]
+) -> Any:
+    names: dict[str, Any] = {"input_names": input_names, "output_names": output_names}
     if isinstance(model.program, torch.jit.ScriptModule):
         import onnx
 

@@ -11,7 +11,7 @@ from torch import nn
 from dwca_export.artifacts import LoadedModel
 from dwca_export.block import DWCABlock
 from dwca_export.prepare import prepare
-from dwca_export.simplify import rewrite, simplify
+from dwca_export.simplify import onnxsim_child, rewrite, simplify
 from dwca_export.to_onnx import to_onnx
 
 
@@ -126,7 +126,7 @@ def _no_gate(self, x):
 
 def _composite(activation):
     """The activation written out between two convolutions."""
-    return lambda: Function(
+    return Function(
         lambda self, x: self.d(activation(self.bn(self.c(x)))), c=conv(3, 8, 3), bn=nn.BatchNorm2d(8), d=conv(8, 4)
     )
 
@@ -135,52 +135,72 @@ def _residuals(self, x):
     return F.relu(self.bn(self.c(x))) + x + F.relu(self.d(x) + x)
 
 
-IMAGE = (1, 3, 12, 10)
-NETS = {
-    "dwca": (
-        lambda: nn.Sequential(
-            conv(3, 16),
-            DWCABlock(16, 32, kernel_size=5, stride=2, groups=2),
-            DWCABlock(32, 32, kernel_size=3, reduction=2, groups=8, residual=True),
-            DWCABlock(32, 32, residual=False),
-        ),
-        (1, 3, 20, 12),
-    ),
-    "coordinate attention": (
+class Branches(nn.Module):
+    """Several networks on one image: one export for all."""
+
+    def __init__(self, **branches):
+        super().__init__()
+        for name, branch in branches.items():
+            setattr(self, name, branch)
+
+    def forward(self, x):
+        return {name: branch(x) for name, branch in self.named_children()}
+
+
+def dwca():
+    return nn.Sequential(
+        conv(3, 16),
+        DWCABlock(16, 32, kernel_size=5, stride=2, groups=2),
+        DWCABlock(32, 32, kernel_size=3, reduction=2, groups=8, residual=True),
+        DWCABlock(32, 32, residual=False),
+    )
+
+
+def attentions():
+    return Branches(
         # The GroupNorm behind it is none of its own.
-        lambda: nn.Sequential(conv(3, 32, 3), nn.ReLU(), CoordAttention(32), conv(32, 8), nn.GroupNorm(4, 8)),
-        IMAGE,
-    ),
-    "inline attention": (InlineAttention, IMAGE),
-    "attention behind a sum": (
-        lambda: Function(
+        paper=nn.Sequential(conv(3, 32, 3), nn.ReLU(), CoordAttention(32), conv(32, 8), nn.GroupNorm(4, 8)),
+        inline=InlineAttention(),
+        behind_a_sum=Function(
             lambda self, x: self.ca(self.c(x) + F.relu(self.pw(self.dw(x)))),
             ca=CoordAttention(16),
             c=conv(3, 16),
             dw=conv(3, 3, 3, groups=3),
             pw=conv(3, 16),
         ),
-        IMAGE,
-    ),
-    "squeeze and excite": (lambda: nn.Sequential(conv(3, 8, 3), nn.ReLU(), SqueezeExcite(8), conv(8, 4)), IMAGE),
-    "spatial attention": (lambda: nn.Sequential(conv(3, 8, 3), SpatialAttention(8), conv(8, 4)), IMAGE),
-    "strips of two values": (
-        lambda: Function(_strips_of_two, a=conv(3, 8), b=conv(3, 8), reduce=conv(8, 8), gate=conv(8, 8)),
-        IMAGE,
-    ),
-    "strips without gate": (lambda: Function(_no_gate, a=conv(3, 8), reduce=conv(8, 8)), IMAGE),
-    "relu6": (
-        lambda: nn.Sequential(
-            conv(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU6(), conv(8, 8, 3, groups=8), nn.BatchNorm2d(8), nn.ReLU6()
-        ),
-        IMAGE,
-    ),
-    "composite h-swish": (_composite(lambda y: y * F.relu6(y + 3) / 6), IMAGE),
-    "composite silu": (_composite(lambda y: y * torch.sigmoid(y)), IMAGE),
-    "composite gelu": (_composite(lambda y: y * 0.5 * (1 + torch.erf(y / 2**0.5))), IMAGE),
-    "composite mish": (_composite(lambda y: y * torch.tanh(F.softplus(y))), IMAGE),
-    "layer norm": (lambda: nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 5)), (1, 7, 6)),
-    "residuals": (lambda: Function(_residuals, c=conv(3, 3, 3), bn=nn.BatchNorm2d(3), d=conv(3, 3)), IMAGE),
+    )
+
+
+def look_alikes():
+    return Branches(
+        squeeze_excite=nn.Sequential(conv(3, 8, 3), nn.ReLU(), SqueezeExcite(8), conv(8, 4)),
+        spatial=nn.Sequential(conv(3, 8, 3), SpatialAttention(8), conv(8, 4)),
+        strips_of_two=Function(_strips_of_two, a=conv(3, 8), b=conv(3, 8), reduce=conv(8, 8), gate=conv(8, 8)),
+        no_gate=Function(_no_gate, a=conv(3, 8), reduce=conv(8, 8)),
+    )
+
+
+def activations():
+    return Branches(
+        relu6=nn.Sequential(conv(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU6(), conv(8, 8, 3, groups=8), nn.ReLU6()),
+        h_swish=_composite(lambda y: y * F.relu6(y + 3) / 6),
+        silu=_composite(lambda y: y * torch.sigmoid(y)),
+        gelu=_composite(lambda y: y * 0.5 * (1 + torch.erf(y / 2**0.5))),
+        mish=_composite(lambda y: y * torch.tanh(F.softplus(y))),
+        residuals=Function(_residuals, c=conv(3, 3, 3), bn=nn.BatchNorm2d(3), d=conv(3, 3)),
+    )
+
+
+def tokens():
+    return nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 5))
+
+
+NETS = {
+    "dwca": (dwca, (1, 3, 20, 12)),
+    "attentions": (attentions, (1, 3, 12, 10)),
+    "look-alikes": (look_alikes, (1, 3, 12, 10)),
+    "activations": (activations, (1, 3, 12, 10)),
+    "tokens": (tokens, (1, 7, 6)),
 }
 
 
@@ -202,7 +222,9 @@ def with_statistics(module):
 def simplified(name):
     torch.manual_seed(0)
     factory, shape = NETS[name]
-    return simplify(to_onnx(prepare(loaded(with_statistics(factory())), (shape,))))
+    with onnxsim_child() as child:
+        child.start()
+        return simplify(to_onnx(prepare(loaded(with_statistics(factory())), (shape,))), child)
 
 
 @cache

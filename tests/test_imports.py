@@ -51,7 +51,7 @@ LAYERS = (
     ("waiting_child",),
     ("shapes",),
     ("artifacts", "ncnn", "limits"),
-    ("block", "rewrites", "returned"),
+    ("block", "rewrites", "returned", "onnx_names"),
     ("blocks", "training", "taps", "loading", "images"),
     ("report", "progress", "request", "sizes", "bundle", "parity", "samples"),
     ("runners", "staging", "templates"),

@@ -100,6 +100,23 @@ def test_several_inputs_and_outputs_keep_their_names_and_order(capfd):
     assert_same(model, exported)
 
 
+def test_names_that_the_exporter_uses_too():
+    class Clashing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c = conv(3, 4)
+
+        def forward(self, mul, relu):
+            y = torch.relu(mul * relu)
+            return {"sigmoid": self.c(y), "add": torch.sigmoid(y) + 1, "model": {"c": {"weight": y * 2}}}
+
+    model = prepare(loaded(Clashing()), (SHAPE, SHAPE))
+    exported = to_onnx(model)
+    assert [value.name for value in exported.proto.graph.input] == ["mul", "relu"]
+    assert [value.name for value in exported.proto.graph.output] == ["sigmoid", "add", "model.c.weight"]
+    assert_same(model, exported)
+
+
 def test_exported_program(capfd):
     module = nn.Sequential()
     # The name under which `prepare` keeps modules is no wrapper here.
