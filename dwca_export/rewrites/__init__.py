@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.rewrites import mean_pooling, one_axis_reduction, strip_transpose
+from dwca_export.rewrites import max_pooling, mean_pooling, one_axis_reduction, strip_transpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 REWRITES: tuple[tuple[str, Callable[[Any], bool]], ...] = (
     ("mean pooling", mean_pooling.apply),
+    ("max pooling", max_pooling.apply),
     # After mean pooling, which takes the reductions that have a faster form.
     ("one-axis reduction", one_axis_reduction.apply),
     ("strip transpose", strip_transpose.apply),
