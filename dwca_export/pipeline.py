@@ -75,7 +75,8 @@ def export(request: ExportRequest, progress: Progress | None = None) -> Export:
     target = bundle.bundle_folder(request.model, request.out)
     check_target(target, force=request.force, sources=[path for path in (request.model, request.images) if path])
     if request.images is not None and not request.images.exists():  # which the hops would find out last
-        raise UsageError(f"no such file or folder: {request.images}", where="--images")
+        hint = "give a folder of images, a .npy or a .npz"
+        raise UsageError(f"no such file or folder: {request.images}", where="--images", hint=hint)
     with Workers(request.timeout) as workers:
         loaded, shapes = _load(request, progress)
         with staged(target, force=request.force) as folder:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dwca_export.conversion import reference
+from dwca_export.errors import ParityError
 from dwca_export.parity.judge import Comparison, compare
 from dwca_export.runners.child import Job
 from dwca_export.runners.ort import OrtRunner
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from dwca_export.runners.child import NcnnChild
 
     Feeds = Mapping[str, np.ndarray]
+
+_HINTS = {
+    "fp32": "nothing was written; a converter or dwca-export is at fault: report it, with the network if you can",
+    "fp16-weights": "the network does not bear weights in fp16: --precision fp32",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def prove(conversion: Conversion, shipped: Sequence[Shipped], samples: Sequence[
         stages.append((network.name, network.tolerance, outputs))
     comparisons = [_compare(*pair) for pair in pairwise(stages)]
     comparisons += [_compare(stages[0], stage) for stage in stages[-len(shipped) + 1 :]]
-    return Proof(tuple(comparison.require() for comparison in comparisons), tuple(stages[0][2]), taps)
+    return Proof(tuple(map(_passed, comparisons)), tuple(stages[0][2]), taps)
 
 
 def prove_at(
@@ -106,7 +112,7 @@ def prove_at(
     expected = (f"{name} at {size}", "fp32", _infer(runner, samples))
     results = child.run([_job(network, given.inputs, given.outputs) for network in shipped], samples)
     return tuple(
-        _compare(expected, (f"{network.name} at {size}", network.tolerance, result)).require()
+        _passed(_compare(expected, (f"{network.name} at {size}", network.tolerance, result)))
         for network, result in zip(shipped, results, strict=True)
     )
 
@@ -128,6 +134,14 @@ def _infer_taps(
     results = _infer(OrtRunner(replace(model, proto=with_taps(model, taps)), name), samples)
     outputs = [{spec.name: result[spec.name] for spec in model.outputs} for result in results]
     return outputs, {module: results[0][value][0] for value, module in taps.items()}
+
+
+def _passed(comparison: Comparison) -> Comparison:
+    try:
+        return comparison.require()
+    except ParityError as error:
+        error.hint = error.hint or _HINTS[comparison.tolerance]
+        raise
 
 
 def _compare(reference: tuple[str, str, Sequence[Feeds]], candidate: tuple[str, str, Sequence[Feeds]]) -> Comparison:

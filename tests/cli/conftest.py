@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,10 +98,12 @@ def models(tmp_path_factory, tiny):
     image = torch.randn(tiny_net.SHAPE, generator=torch.Generator().manual_seed(0))
     torch.save(tiny.state_dict(), folder / "state.pt")
     torch.save(tiny, folder / "module.pt")
-    torch.jit.trace(tiny, image).save(str(folder / "script.pt"))
-    torch.export.save(torch.export.export(tiny, (image,)), folder / "program.pt2")
-    names = {"input_names": ["image"], "output_names": ["scores"]}
-    graph = torch.onnx.export(tiny, (image,), dynamo=True, verbose=False, **names).model_proto
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(tiny, image).save(str(folder / "script.pt"))
+        torch.export.save(torch.export.export(tiny, (image,)), folder / "program.pt2")
+        names = {"input_names": ["image"], "output_names": ["scores"]}
+        graph = torch.onnx.export(tiny, (image,), dynamo=True, verbose=False, **names).model_proto
     onnx.save(graph, folder / "graph.onnx")
     return folder
 
