@@ -38,6 +38,7 @@ class Runner(Protocol):
         """
 
 
+_IMAGE_RANK = 4  # N, C, H, W
 _SPATIAL = 2  # H and W come behind N and C
 
 
@@ -52,7 +53,7 @@ def check_feeds(
         feeds: One array per input.
         inputs: What the model takes.
         where: The backend, for the error.
-        any_size: Whether the model was made for every height and width.
+        any_size: Whether the model was made for every height and width of its images.
 
     Raises:
         InputRefusedError: A missing or unknown input, another shape or another element type.
@@ -64,8 +65,8 @@ def check_feeds(
         )
     for spec in inputs:
         array = feeds[spec.name]
-        free = len(spec.shape) if not any_size else _SPATIAL
-        same = len(array.shape) == len(spec.shape) and array.shape[:free] == spec.shape[:free]
+        fixed = _SPATIAL if any_size and len(spec.shape) == _IMAGE_RANK else len(spec.shape)
+        same = len(array.shape) == len(spec.shape) and array.shape[:fixed] == spec.shape[:fixed]
         # A float32 array of the other byte order bears the same name.
         if not same or array.dtype.name != spec.dtype or not array.dtype.isnative:
             raise InputRefusedError(
