@@ -84,6 +84,8 @@ def run(command: Callable[[], None], *, as_json: bool, debug: bool) -> int:
             traceback.print_exc()
         # An interrupt that somebody made another error of on its way up is one still.
         return _fail(InterruptedExportError("interrupted") if signals.received else _known(error), as_json=as_json)
+    finally:
+        signals.ignore()  # all is done: what comes now is too late
     return 0
 
 
@@ -118,10 +120,15 @@ class _Signals:
 
     def __init__(self) -> None:
         self.received = False
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup, background jobs
-                signal.signal(number, self._interrupt)
+        known = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+        # What is ignored stays so: nohup, background jobs.
+        self.numbers = [number for number in known if number and signal.getsignal(number) != signal.SIG_IGN]
+        for number in self.numbers:
+            signal.signal(number, self._interrupt)
+
+    def ignore(self) -> None:
+        for number in self.numbers:
+            signal.signal(number, signal.SIG_IGN)
 
     def _interrupt(self, signum: int, frame: object) -> NoReturn:  # noqa: ARG002  the signature of a signal handler
         self.received = True
