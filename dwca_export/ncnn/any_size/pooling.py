@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dwca_export.ncnn.any_size.variants import Variants
 
 _MAX, _MEAN = 4, 3  # Reduction's operations
-_KERNELS = {1: 11, 2: 1}  # axis -> id
+_CHW = 3
+_KERNELS = {1: 11, 2: 1}  # axis (1: height, 2: width) -> id of the kernel's side
 _KERNEL_AND_STRIDE = (1, 11, 2, 12)
 _OTHER_KINDS = (3, 13, 14, 15, 4, 7)  # padding, global, adaptive
 
@@ -30,26 +31,21 @@ def generalise(variants: Variants) -> list[Layer]:
     """
     variants.require(*_KERNEL_AND_STRIDE)
     layer = variants.first
-    if any(layer.int(key, 0) for key in _OTHER_KINDS):
-        variants.refuse("depends on the size and is padded, global or adaptive")
-    spanned = _spanned_axes(variants)
+    if any(layer.int(key, 0) for key in _OTHER_KINDS) or len(variants.input_shapes()[0]) != _CHW:
+        variants.refuse("depends on the size and is padded, global, adaptive or of no image")
+    spanned = [axis for axis, key in _KERNELS.items() if _kernels(variants, key) == _sides(variants, axis)]
     for before, after in zip(variants.input_shapes(), variants.output_shapes(), strict=True):
         if not spanned or after != tuple(1 if axis in spanned else side for axis, side in enumerate(before)):
             variants.refuse(f"makes {before} to {after}, which is no mean or maximum over whole axes")
     operation = _MEAN if layer.int(0, 0) == 1 else _MAX
     reduction = Layer("Reduction", layer.name, layer.bottoms, layer.tops)
     # 5=1: the axes do not count the batch.
-    return [reduction.with_params({0: operation, 1: 0, 3: list(spanned), 4: 1, 5: 1})]
+    return [reduction.with_params({0: operation, 1: 0, 3: spanned, 4: 1, 5: 1})]
 
 
-def _spanned_axes(variants: Variants) -> tuple[int, ...]:
-    """The axes (1: height, 2: width) that the kernel spans at every size; empty if it leaves a part of one."""
-    spanned = []
-    for axis, key in _KERNELS.items():
-        kernels = [layer.int(key, layer.int(1, 0)) for layer in variants.layers]
-        sides = [shape[axis] for shape in variants.input_shapes()]
-        if kernels == sides:
-            spanned.append(axis)
-        elif set(kernels) != {1}:
-            return ()
-    return tuple(spanned)
+def _kernels(variants: Variants, key: int) -> list[int]:
+    return [layer.int(key, layer.int(1, 0)) for layer in variants.layers]
+
+
+def _sides(variants: Variants, axis: int) -> list[int]:
+    return [shape[axis] for shape in variants.input_shapes()]

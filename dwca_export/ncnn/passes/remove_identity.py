@@ -53,7 +53,7 @@ def _is_identity(layer: Layer) -> bool:
         return not layer.has(6) and not any(layer.int(key, 0) for key in _PADDING_IDS)
     return (
         layer.type in ("Noop", "Concat")
-        or (layer.type == "Slice" and layer.ints(0, ()) == (_REST,) and not layer.has(2))
+        or (layer.type == "Slice" and layer.ints(0, ()) == (_REST,))
         or (layer.type == "Dropout" and layer.float(0, 1.0) == 1.0)
         or (layer.type == "Permute" and layer.int(0, 0) == 0)
     )

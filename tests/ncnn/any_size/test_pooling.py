@@ -35,7 +35,7 @@ def test_a_kernel_that_spans_axes_becomes_a_reduction(name):
 REFUSED = {
     "less than the axis": lambda h, w: f"0=1 1={w - 1} 11=1",
     "half of the axis": lambda h, w: f"0=1 1={w // 2} 11=1 2={w // 2} 12=1",
-    "padded": lambda h, w: f"0=1 1={w} 11=1 3={w} 13=0 5=1",
+    "padded": lambda h, w: f"0=1 1={w} 11=1 2={w} 12=1 3=1 13=0 5=1",
     "rows left out": lambda h, w: f"0=1 1={w} 11=1 2={w} 12=2",
     "columns left out": lambda h, w: f"0=1 1=1 11={h} 2=2 12={h}",
     "adaptive": lambda h, w: f"0=1 7=1 8={w // 2} 18=2",
