@@ -1,68 +1,19 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import os
 import signal
-import subprocess
 import sys
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 
 import onnx
 import pytest
 import tiny_net
 import torch
+from commands import Ran
 from onnx import shape_inference
 
 from dwca_export.cli.export import app
 from dwca_export.cli.options import start
-
-ARCH = f"{tiny_net.__file__}:tiny"
-SHAPE = "x".join(map(str, tiny_net.SHAPE))
-PROGRAM = Path(sys.executable).with_name("dwca-export")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-def child_environment(**more):
-    """The environment of a child process; `tiny_net` can be imported there, and Python writes no files."""
-    return {
-        **os.environ,
-        "PYTHONPATH": str(Path(tiny_net.__file__).parent),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        **{name: str(value) for name, value in more.items()},
-    }
-
-
-def run_child(*arguments, cwd=None, **environment):
-    """Run the installed command as a user does."""
-    done = subprocess.run(
-        [PROGRAM, *map(str, arguments)],
-        cwd=cwd,
-        env=child_environment(**environment),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
-
-
-def contents(folder):
-    """Every file below a folder with the hash of its bytes, and every folder."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
-        for path in sorted(folder.rglob("*"))
-    }
 
 
 @pytest.fixture

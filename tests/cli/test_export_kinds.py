@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_net
 import torch
-from conftest import ARCH, SHAPE, child_environment, run_child
+from commands import ARCH, SHAPE, child_environment, run_child
 
 KINDS = {
     "state.pt": ("state_dict", ["--arch", ARCH, "--shape", SHAPE]),

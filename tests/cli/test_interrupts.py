@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from conftest import ARCH, PROGRAM, SHAPE, child_environment, contents
+from commands import ARCH, PROGRAM, SHAPE, child_environment, contents
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import subprocess
 
 import pytest
-from conftest import PROGRAM, child_environment, run_child
+from commands import PROGRAM, child_environment, run_child
 
 from dwca_export import pipeline
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import run_child
+from commands import run_child
 
 from dwca_export import open_bundle
 

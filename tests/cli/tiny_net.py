@@ -1,4 +1,4 @@
-"""The smallest networks with and without a DWCA block: `--arch tests/cli/tiny_net.py:tiny`."""
+"""The smallest network with a DWCA block."""
 
 from __future__ import annotations
 
@@ -22,7 +22,3 @@ class Tiny(nn.Module):
 
 def tiny(channels: int = 8, classes: int = 4) -> Tiny:
     return Tiny(channels, classes)
-
-
-def plain() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 4, 1))

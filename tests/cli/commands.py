@@ -1,0 +1,57 @@
+"""Runs the command, and compares folders."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tiny_net
+
+ARCH = f"{Path(__file__).parent}/factories/tiny_factory.py:tiny"
+SHAPE = "x".join(map(str, tiny_net.SHAPE))
+PROGRAM = Path(sys.executable).with_name("dwca-export")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def child_environment(**more):
+    """The environment of a child process; `tiny_net` can be imported there, and Python writes no files."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(Path(tiny_net.__file__).parent),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: str(value) for name, value in more.items()},
+    }
+
+
+def run_child(*arguments, cwd=None, **environment):
+    """Run the installed command as a user does."""
+    done = subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        cwd=cwd,
+        env=child_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def contents(folder):
+    """Every file below a folder with the hash of its bytes, and every folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in sorted(folder.rglob("*"))
+    }
