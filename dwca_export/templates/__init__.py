@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from dwca_export.artifacts import TensorSpec
 
+_ANY_SIZE = "The network takes every height and width: write here those of your images."
+_ONE_SIZE = "The network is for these sizes only: at others it would compute something else."
+
 
 def write_programs(
     folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, any_size: bool, tolerance: float
@@ -31,6 +34,7 @@ def write_programs(
         "outputs": _python(outputs),
         "any_size": str(any_size),
         "tolerance": repr(tolerance),
+        "cpp_sizes": _ANY_SIZE if any_size else _ONE_SIZE,
         "cpp_inputs": _cpp(inputs),
         "cpp_outputs": ", ".join(json.dumps(spec.name, ensure_ascii=False) for spec in outputs),
     }

@@ -253,3 +253,9 @@ def test_programs_hold_no_folder_and_no_time(program):
     program((1, 3))
     assert first == {name: (folder / name).read_bytes() for name in first}
     assert str(folder) not in json.dumps([text.decode() for text in first.values()])
+
+
+@pytest.mark.parametrize(("any_size", "said"), [(True, "takes every height and width"), (False, "these sizes only")])
+def test_main_says_for_which_sizes_it_is(tmp_path, any_size, said):
+    write_programs(tmp_path, specs((1, 3, 4, 4)), specs((1, 2)), any_size=any_size, tolerance=1e-3)
+    assert said in (tmp_path / "main.cpp").read_text(encoding="utf-8")
