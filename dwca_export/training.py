@@ -115,8 +115,7 @@ def _trains(operator: str, arguments: dict[str, Any]) -> bool:
         return arguments.get("train") is True
     # Without running statistics it normalises by those of the batch in eval mode too.
     has_statistics = arguments.get("running_mean") is not None
-    functional = "batch_norm_legit_functional" in operator
-    return "batch_norm" in operator and has_statistics and (arguments.get("training") is True or functional)
+    return "batch_norm" in operator and has_statistics and arguments.get("training", "with_update" in operator) is True
 
 
 def _fold_parametrizations(module: nn.Module) -> int:

@@ -53,14 +53,14 @@ class HSwish(nn.Module):
 class CoordAttention(nn.Module):
     """Coordinate attention as in the paper of Hou et al. (CVPR 2021), section 3.2: with BatchNorm and h-swish."""
 
-    def __init__(self, channels, reduction=8):
+    def __init__(self, channels, reduction=8, act=HSwish):
         super().__init__()
         mid = max(8, channels // reduction)
         self.pool_h = nn.AdaptiveAvgPool2d((None, 1))
         self.pool_w = nn.AdaptiveAvgPool2d((1, None))
         self.conv1 = conv(channels, mid)
         self.bn1 = nn.BatchNorm2d(mid)
-        self.act = HSwish()
+        self.act = act()
         self.conv_h = conv(mid, channels)
         self.conv_w = conv(mid, channels)
 
@@ -158,12 +158,13 @@ def dwca():
 
 def attentions():
     return Branches(
-        # The GroupNorm behind it is none of its own.
-        paper=nn.Sequential(conv(3, 32, 3), nn.ReLU(), CoordAttention(32), conv(32, 8), nn.GroupNorm(4, 8)),
+        paper=nn.Sequential(conv(3, 32, 3), nn.ReLU(), CoordAttention(32), conv(32, 8)),
         inline=InlineAttention(),
         behind_a_sum=Function(
-            lambda self, x: self.ca(self.c(x) + F.relu(self.pw(self.dw(x)))),
-            ca=CoordAttention(16),
+            # The GroupNorm behind it is none of its own.
+            lambda self, x: self.gn(self.ca(F.relu(self.pw(self.dw(x))) + self.c(x))),
+            ca=CoordAttention(16, act=nn.Hardswish),
+            gn=nn.GroupNorm(4, 16),
             c=conv(3, 16),
             dw=conv(3, 3, 3, groups=3),
             pw=conv(3, 16),

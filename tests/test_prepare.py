@@ -417,6 +417,15 @@ def test_exported_program_recorded_in_training_mode_is_refused():
     exported = torch.export.export(batch_norm, (torch.randn(SHAPE),))
     assert "aten.batch_norm.default" in refused(exported, kind="exported_program")
     assert "batch_norm_legit" in refused(exported.run_decompositions(), kind="exported_program")
+    norm = nn.BatchNorm2d(3)
+    update = Function(
+        lambda self, x: torch.ops.aten._batch_norm_with_update(
+            x, self.n.weight, self.n.bias, self.n.running_mean, self.n.running_var, 0.1, 1e-5
+        )[0],
+        n=norm,
+    )
+    exported = torch.export.export(update, (torch.randn(SHAPE),))
+    assert "with_update" in refused(exported, kind="exported_program")
     dropout = torch.export.export(nn.Dropout(0.5).train(), (torch.randn(SHAPE),))
     assert "aten.dropout.default" in refused(dropout, kind="exported_program")
 
