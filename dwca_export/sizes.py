@@ -31,9 +31,10 @@ class SizePlan:
     note: str = ""
 
 
-# Growth in (height, width). Both change, each by its own amount and to odd sizes too: a number that follows the height
-# cannot be taken for one that follows the width, nor a floor for a ceiling.
-_ANY = ((0, 0), (21, 46), (50, 11)), ((13, 5), (5, 34), (77, 2), (-9, -3))
+# Strides up to this tell the sizes of a plan apart.
+_STRIDE = 64
+# Growth in (height, width) from the user's shapes. The third is taller than any shape that is converted at.
+_PROOF = ((13, 5), (5, 34), (140, 2), (-9, -3))
 # For networks that themselves take only multiples of their stride.
 _MULTIPLES = ((0, 0), (64, 128), (128, 32)), ((32, 64), (96, 32), (0, 160))
 
@@ -52,12 +53,13 @@ def plan_sizes(shapes: Shapes, accepts: Callable[[Shapes], object]) -> SizePlan:
     if not any(len(shape) == _RANK for shape in shapes):
         raise UsageError("no input has a height and a width", where="--dynamic", hint=_FIXED)
     accepts(shapes)
-    conversion, proof = _grow(shapes, _ANY)
+    conversion: tuple[Shapes, ...] = (shapes, *_beside_strides(shapes))
+    proof = _grow(shapes, _PROOF)
     if all(_refusal(one, accepts) is None for one in (*conversion[1:], *proof[:-1])):
         # A smaller size too, unless the network is at its limit already.
         smaller = proof[-1:] if _refusal(proof[-1], accepts) is None else ()
         return SizePlan(conversion, (*proof[:-1], *smaller))
-    conversion, proof = _grow(shapes, _MULTIPLES)
+    conversion, proof = (_grow(shapes, growths) for growths in _MULTIPLES)
     for one in (*conversion[1:], *proof):
         refusal = _refusal(one, accepts)
         if refusal is not None:
@@ -65,11 +67,26 @@ def plan_sizes(shapes: Shapes, accepts: Callable[[Shapes], object]) -> SizePlan:
     return SizePlan(conversion, proof, "the network itself refuses some sizes: proven at steps of 32 only")
 
 
-def _grow(
-    shapes: Shapes, growths: tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]]
-) -> tuple[tuple[Shapes, ...], tuple[Shapes, ...]]:
-    conversion, proof = (tuple(_grown(shapes, *growth) for growth in purpose) for purpose in growths)
-    return conversion, proof
+def _beside_strides(shapes: Shapes) -> tuple[Shapes, Shapes]:
+    """Larger shapes: one pixel above a multiple of every stride in one axis, one below in the other, and reversed.
+
+    So a number that follows the height cannot be taken for one that follows the width, nor a floor for a ceiling.
+    """
+
+    def above(size: int) -> int:
+        return size + -size % _STRIDE + 1
+
+    def grown(taller: int, wider: int) -> Shapes:
+        return tuple(
+            (*shape[:2], above(shape[2]) + taller, above(shape[3]) + wider) if len(shape) == _RANK else shape
+            for shape in shapes
+        )
+
+    return grown(0, _STRIDE - 2), grown(_STRIDE - 2, 0)
+
+
+def _grow(shapes: Shapes, growths: Sequence[tuple[int, int]]) -> tuple[Shapes, ...]:
+    return tuple(_grown(shapes, *growth) for growth in growths)
 
 
 def _grown(shapes: Shapes, height: int, width: int) -> Shapes:
