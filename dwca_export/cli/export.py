@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -148,8 +147,6 @@ def _require_packages() -> None:
 
 def main() -> None:
     """Entry point."""
-    # ONNX Runtime reports to its makers what it runs, unless it is told not to before it is imported.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     end(start(app))
 
 

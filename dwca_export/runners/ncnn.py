@@ -71,7 +71,7 @@ class NcnnRunner:
             raise ConversionError(
                 "ncnn does not load the network",
                 where=self.where,
-                hint="see what ncnn printed above; the files are kept with --debug",
+                hint="see what ncnn printed on standard error",
             )
 
     def __enter__(self) -> NcnnRunner:
