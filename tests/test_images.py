@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,15 +81,15 @@ def test_thirty_two_bits_are_refused(tmp_path, dtype):
 def test_damaged_files_are_refused(tmp_path):
     good = saved(tmp_path / "good.png", Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)))
     content = good.read_bytes()
-    bomb = bytearray(content)
-    bomb[16:24] = (60_000).to_bytes(4, "big") * 2  # width and height
+    header = content[12:16] + (60_000).to_bytes(4, "big") * 2 + content[24:29]  # width and height
+    bomb = content[:12] + header + zlib.crc32(header).to_bytes(4, "big") + content[33:]
     damaged = {
         "empty": b"",
         "text": b"no image",
         "truncated": content[: len(content) // 2],
         "header": content[:20],
         "signature": b"\x00" + content[1:],
-        "bomb": bytes(bomb),
+        "bomb": bomb,
     }
     for name, data in damaged.items():
         path = tmp_path / f"{name}.png"

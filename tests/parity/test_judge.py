@@ -66,8 +66,12 @@ def test_what_is_not_finite_fails(bad):
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 def test_numbers_too_large_to_measure_fail():
-    huge = np.full((1, 4), 1e300)  # its norm is infinite
-    assert not judged([{"y": huge}], [{"y": huge * 1.01}]).passed
+    huge = np.full((1, 4), 1e300)
+    # The norms of both and of their difference are infinite.
+    verdict = judged([{"y": huge}], [{"y": huge * (1 + 1e-10)}])
+    assert np.isnan(verdict.measurements[0].relative_l2)
+    assert verdict.measurements[0].relative_max < 1e-9
+    assert not verdict.passed
 
 
 def test_another_shape_fails():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +15,7 @@ from hand_written import expected, feed, job, network
 
 from dwca_export.errors import ConversionError
 from dwca_export.runners.child import NcnnChild
+from dwca_export.runners.exchange import save_samples
 
 # Copies two million channels out of two: ncnn's Slice has no bounds check.
 BEYOND = "Slice slice 1 2 in0 a out0 -23300=2,1,2000000 1=0"
@@ -103,6 +107,23 @@ def test_folders_with_spaces_and_letters_of_other_languages(tmp_path):
     folder.mkdir()
     with NcnnChild(60) as child:
         assert child.run([job("net", network(folder))], [feed()])
+
+
+def test_what_the_network_prints_does_not_disturb_the_answers(good, tmp_path):
+    feeds = tmp_path / "feeds.npz"
+    save_samples(feeds, [feed()])
+    noisy = (
+        "import os\n"
+        "from dwca_export.runners import worker\n"
+        "worker._serve = lambda job, samples: os.write(1, b'a custom layer speaks')\n"
+        "worker._main()"
+    )
+    request = json.dumps({"feeds": str(feeds), "count": 1, "jobs": [{}, {}]})
+    done = subprocess.run(
+        [sys.executable, "-c", noisy], input=request, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == '{"error": ""}\n' * 2
+    assert "a custom layer speaks" in done.stderr
 
 
 def test_nothing_stays_behind(good):
