@@ -66,7 +66,7 @@ class NcnnRunner:
         self._net.opt.lightmode = False
         for option in _ALL_OPTIONS:
             setattr(self._net.opt, option, option in _OPTIONS[mode])
-        # ncnn returns 0 for a bin that is missing, so existence is checked here.
+        # ncnn opens a folder too, and is content with it for a network without weights.
         if not bin.is_file() or self._net.load_param(str(param)) != 0 or self._net.load_model(str(bin)) != 0:
             raise ConversionError(
                 "ncnn does not load the network",

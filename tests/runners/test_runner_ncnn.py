@@ -84,12 +84,12 @@ def test_what_does_not_load_is_refused(tmp_path, capfd):
             open_network(files)
 
 
-def test_a_bin_that_is_missing_is_refused_even_if_nothing_is_read_from_it(tmp_path):
+def test_a_bin_has_to_be_a_file_even_if_nothing_is_read_from_it(tmp_path):
     param, data = network(tmp_path, "ReLU relu 1 1 in0 out0", weights=None)
     open_network((param, data))
-    data.unlink()
-    with pytest.raises(ConversionError, match="ncnn does not load the network"):
-        open_network((param, data))
+    for other in (tmp_path, tmp_path / "missing.bin"):
+        with pytest.raises(ConversionError, match="ncnn does not load the network"):
+            open_network((param, other))
 
 
 def test_blobs_that_are_not_there_are_refused(tmp_path):
