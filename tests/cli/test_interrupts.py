@@ -9,6 +9,12 @@ import pytest
 from commands import ARCH, PROGRAM, SHAPE, child_environment, contents
 
 
+def as_from_a_terminal():
+    """Background jobs and nohup ignore signals and hand that down; the program would respect it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("number", "after"),
     [
@@ -33,6 +39,7 @@ def test_an_interrupt_leaves_nothing(models, tmp_path, number, after):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=as_from_a_terminal,  # noqa: PLW1509  which does nothing that a thread could hold
     )
     said = ""
     for line in process.stderr:
@@ -64,6 +71,7 @@ def test_an_interrupt_at_any_moment(relu_onnx, tmp_path):
             env=child_environment(TMPDIR=temporary),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            preexec_fn=as_from_a_terminal,  # noqa: PLW1509  which does nothing that a thread could hold
         )
         try:
             process.wait(delay)
