@@ -1,0 +1,114 @@
+"""Other people's detectors: each comes out right, or is refused with the layer named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from bundle_check import least_spread, noise, worst_error
+from zoo_exports import ARCHITECTURES, RIGHT, copied, exported, package_file, saved
+
+from dwca_export.errors import ConversionError, InputRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+
+pytestmark = [pytest.mark.zoo, pytest.mark.filterwarnings("ignore")]
+
+MTCNN = {"PNet": (1, 3, 60, 47), "RNet": (1, 3, 24, 24), "ONet": (1, 3, 48, 48)}
+
+
+@pytest.mark.parametrize("name", MTCNN)
+def test_mtcnn_from_its_own_weights(tmp_path: Path, photo: Callable[..., np.ndarray], name: str) -> None:
+    """Trained, with several outputs; the file that the package ships is a state dict."""
+    from facenet_pytorch.models import mtcnn
+
+    file = copied(package_file("facenet_pytorch", "data", f"{name.lower()}.pt"), tmp_path)
+    result = exported(file, MTCNN[name], arch=f"facenet_pytorch.models.mtcnn:{name}")
+    network = getattr(mtcnn, name)()
+    array = photo(*MTCNN[name][2:])
+    assert least_spread(network, array, noise(MTCNN[name])) > 0.02
+    assert worst_error(network, result.bundle, [array, noise(MTCNN[name])]) < RIGHT
+    assert len(result.manifest["outputs"]) == (3 if name == "ONet" else 2)
+
+
+@pytest.mark.parametrize("kind", ["module", "torchscript", "onnx"])
+def test_onet_from_every_kind_of_file(tmp_path: Path, photo: Callable[..., np.ndarray], kind: str) -> None:
+    from facenet_pytorch.models.mtcnn import ONet
+
+    network, array = ONet().eval(), photo(48, 48)
+    file = tmp_path / ("net.onnx" if kind == "onnx" else "net.pt")
+    if kind == "module":
+        torch.save(network, file)
+    elif kind == "torchscript":
+        torch.jit.trace(network, torch.from_numpy(array)).save(file)
+    else:
+        torch.onnx.export(network, (torch.from_numpy(array),), str(file), dynamo=True, verbose=False)
+    result = exported(file, None if kind == "onnx" else MTCNN["ONet"], trust=("torch", "facenet_pytorch"))
+    assert worst_error(network, result.bundle, [array]) < RIGHT
+
+
+def test_pnet_for_every_size(tmp_path: Path, photo: Callable[..., np.ndarray]) -> None:
+    """Its poolings round up."""
+    from facenet_pytorch.models.mtcnn import PNet
+
+    file = saved(PNet(), tmp_path)
+    result = exported(file, MTCNN["PNet"], arch="facenet_pytorch.models.mtcnn:PNet", dynamic=True)
+    assert worst_error(PNet(), result.bundle, [photo(60, 47), photo(61, 50), photo(33, 90)]) < RIGHT
+
+
+def test_onet_is_refused_for_every_size(tmp_path: Path) -> None:
+    from facenet_pytorch.models.mtcnn import ONet
+
+    with pytest.raises(InputRefusedError, match="does not run on 1x3x"):
+        exported(saved(ONet(), tmp_path), MTCNN["ONet"], arch="facenet_pytorch.models.mtcnn:ONet", dynamic=True)
+    assert not (tmp_path / "net_ncnn_model").exists()
+
+
+RIGHT_RAW = 2e-4  # of the channels of raw YOLO heads, some of which are small; measured: below 6e-5
+YOLO_SHAPE = (1, 3, 128, 96)
+YOLO_SHAPES = [YOLO_SHAPE, (1, 3, 192, 96), (1, 3, 64, 160)]
+TRUST = ("torch", "ultralytics", "dwca_export")
+
+
+@pytest.mark.parametrize("name", ["yolov8n.yaml", "yolo11n.yaml"])
+def test_yolo_with_decoded_boxes(factory: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    """The whole model is pickled, as Ultralytics does."""
+    network = factory("yolo", name=name)
+    torch.save({"model": network, "epoch": 3}, tmp_path / "best.pt")
+    result = exported(tmp_path / "best.pt", YOLO_SHAPE, trust=TRUST)
+    assert least_spread(network, noise(YOLO_SHAPE), noise(YOLO_SHAPE, 100)) > 0.05
+    assert worst_error(network, result.bundle, [noise(YOLO_SHAPE)]) < RIGHT
+    found = [(block["depthwise_kernel"], block["groups"], block["residual"]) for block in result.manifest["blocks"]]
+    assert found == [(5, 4, True)] * 4
+
+
+def test_yolo_with_decoded_boxes_and_raw_maps(factory: Callable[..., Any], tmp_path: Path) -> None:
+    """In eval mode the head returns a tensor and a dict of tensors and lists."""
+    network = factory("yolo", head="eval")
+    torch.save(network, tmp_path / "best.pt")
+    result = exported(tmp_path / "best.pt", YOLO_SHAPE, trust=TRUST)
+    assert worst_error(network, result.bundle, [noise(YOLO_SHAPE)]) < RIGHT_RAW
+    names = [output["name"] for output in result.manifest["outputs"]]
+    assert names == ["output_0", "output_1.boxes", "output_1.scores", *(f"output_1.feats_{i}" for i in range(3))]
+
+
+def test_yolo_with_raw_heads_for_every_size(factory: Callable[..., Any], tmp_path: Path) -> None:
+    network = factory("yolo", head="raw")
+    arch = f"{ARCHITECTURES}:yolo"
+    result = exported(saved(network, tmp_path), YOLO_SHAPE, arch=arch, arch_args={"head": "raw"}, dynamic=True)
+    assert least_spread(network, noise(YOLO_SHAPE), noise(YOLO_SHAPE, 100)) > 0.05
+    assert worst_error(network, result.bundle, map(noise, YOLO_SHAPES)) < RIGHT_RAW
+
+
+def test_yolo_with_decoded_boxes_is_refused_for_every_size(factory: Callable[..., Any], tmp_path: Path) -> None:
+    """The grid of its boxes is a constant of the size."""
+    torch.save(factory("yolo"), tmp_path / "best.pt")
+    with pytest.raises(ConversionError, match="weights depend on the input size") as caught:
+        exported(tmp_path / "best.pt", YOLO_SHAPE, trust=TRUST, dynamic=True)
+    assert "(MemoryData)" in caught.value.where
+    assert not (tmp_path / "best_ncnn_model").exists()
