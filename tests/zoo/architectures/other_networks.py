@@ -1,6 +1,6 @@
 """Other people's networks as their users would build them; `--arch` takes each of these functions.
 
-The packages are imported in the functions: this file can be collected where they are not installed.
+The packages are imported in the functions: each needs its own only.
 """
 
 from __future__ import annotations
