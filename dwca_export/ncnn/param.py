@@ -339,7 +339,8 @@ def _check_names(layer: Layer) -> None:
 
 
 def _check_unique(layers: Sequence[Layer]) -> None:
-    counts = Counter(layer.name for layer in layers)
+    # pnnx numbers its Splits twice where constants are shared; they read no weights, so nothing can be mistaken.
+    counts = Counter(layer.name for layer in layers if layer.type != "Split")
     for layer in layers:
         if counts[layer.name] > 1:
             layer.refuse("another layer has the same name")

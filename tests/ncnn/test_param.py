@@ -294,3 +294,9 @@ def test_any_param_comes_back(param):
     assert again == param
     assert [list(layer.params) for layer in again.layers] == [list(layer.params) for layer in param.layers]
     assert set(again.outputs) == {blob for blob in param.blobs if not param.consumers(blob)}
+
+
+def test_splits_may_share_a_name_as_pnnx_writes_them() -> None:
+    lines = ["Input in0 0 1 in0", "Split s 1 2 in0 a b", "Split s 1 2 a c d", "Concat out 3 1 b c d out0"]
+    param = Param.parse("7767517\n4 6\n" + "".join(f"{line}\n" for line in lines))
+    assert [layer.name for layer in param.layers].count("s") == 2
