@@ -158,6 +158,36 @@ def test_simplify_folds_and_drops(foldable):
     assert (simple.inputs, simple.outputs, simple.scopes) == (foldable.inputs, foldable.outputs, foldable.scopes)
 
 
+def gate(source, target):
+    """A gate by means along W whose axis is dropped and put back, with a `Reshape` to the shape it has already."""
+    names = [f"{target}_{name}" for name in ("mean", "strip", "gate", "shape", "same")]
+    mean, strip, gate, shape, same = names
+    return [
+        ("ReduceMean", [source], [mean], {"axes": [3], "keepdims": 0}),
+        ("Unsqueeze", [mean, "three"], [strip], {}),
+        ("Sigmoid", [strip], [gate], {}),
+        ("Shape", [gate], [shape], {}),
+        ("Relu", [gate], [f"{gate}_relu"], {}),
+        ("Reshape", [f"{gate}_relu", shape], [same], {}),
+        ("Mul", [source, same], [target], {}),
+    ]
+
+
+def test_a_reduction_behind_which_an_axis_is_put_back():
+    """onnxsim makes one node of the two, takes it for a scalar, and folds the second gate's shape to nothing."""
+    nodes = [*gate("x", "a"), *gate("a", "y")]
+    given = proto(nodes, {"x": (1, 4, 5, 6)}, {"y": (1, 4, 5, 6)}, {"three": np.array([3], np.int64)}, opset=13)
+    del given.graph.value_info[:]
+    simple = simplify(onnx_model(given)).proto
+    feeds = noise({"x": (1, 4, 5, 6)})
+    np.testing.assert_allclose(run_ort(simple, feeds)["y"], run_ort(given, feeds)["y"], rtol=1e-6)
+    assert "Reshape" not in {node.op_type for node in simple.graph.node}
+    inner = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in simple.graph.value_info
+    }
+    assert inner["a_gate"] == inner["y_gate"] == [1, 4, 5, 1]
+
+
 def test_a_graph_that_is_broken_is_refused_with_the_hop_named(foldable):
     broken = copy(foldable.proto)
     broken.graph.node[4].input[0] = "nobody"
