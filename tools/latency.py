@@ -1,7 +1,8 @@
 """Measures our ncnn networks beside what plain pnnx makes of the same network's TorchScript, through ncnn's Python API.
 
-All variants run in turn, round by round (A B C A B C ...), so that the machine's moods hit all alike; the figure is the
-ratio of the medians. One thread, full precision.
+All variants run in turn, round by round (A B C A B C ...), so that the machine's moods hit all alike; the figures are
+ratios of medians to plain pnnx's. "bare" is our conversion of the same network with every attention taken out: what is
+left then is shared with plain pnnx, and no conversion of the attention can come below it. One thread, full precision.
 
 usage: python tools/latency.py [--rounds 60]
 """
@@ -9,6 +10,7 @@ usage: python tools/latency.py [--rounds 60]
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import subprocess
 import sys
@@ -25,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dwca_export.artifacts import LoadedModel
 from dwca_export.block import DWCABlock
-from dwca_export.conversion import convert
+from dwca_export.conversion import Opener, convert
 from dwca_export.ncnn.param import Param
 from dwca_export.ncnn.weights import write_weights
 from dwca_export.optimise import optimise
@@ -46,14 +48,30 @@ def main() -> None:
     cases = {
         "block 64x56x56": (DWCABlock(64, 64), (1, 64, 56, 56)),
         "classifier 3x224x224": (classifier(), (1, 3, 224, 224)),
+        "classifier, width 0.5": (classifier(width=0.5), (1, 3, 224, 224)),
         "detector 3x224x224": (detector(), (1, 3, 224, 224)),
     }
-    print(f"{'network':22} {'layers':>6} {'plain':>6}  ratio of medians")
+    print(f"{'network':22} {'layers':>6} {'plain':>6} {'ratio':>6} {'bare':>6}")
     for name, (module, shape) in cases.items():
         with tempfile.TemporaryDirectory() as folder:
-            plain, ours = _plain(module, shape, Path(folder)), _ours(module, shape, Path(folder))
-            ratio = _ratio(plain, ours, shape, rounds)
-            print(f"{name:22} {_layers(ours):6} {_layers(plain):6}  {ratio:.3f}")
+            plain = _plain(module, shape, Path(folder))
+            ours = _ours(module, shape, Path(folder, "ours.ncnn.param"))
+            bare = _ours(_without_attention(module), shape, Path(folder, "bare.ncnn.param"))
+            ratios = _ratios([plain, ours, bare], shape, rounds)
+            print(f"{name:22} {_layers(ours):6} {_layers(plain):6} {ratios[1]:6.3f} {ratios[2]:6.3f}")
+
+
+class _Bare(DWCABlock):
+    def _attend(self, features: torch.Tensor) -> torch.Tensor:
+        return features
+
+
+def _without_attention(module: torch.nn.Module) -> torch.nn.Module:
+    bare = copy.deepcopy(module)
+    for block in bare.modules():
+        if isinstance(block, DWCABlock):
+            block.__class__ = _Bare
+    return bare
 
 
 def _plain(module: torch.nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
@@ -64,11 +82,10 @@ def _plain(module: torch.nn.Module, shape: tuple[int, ...], folder: Path) -> Pat
     return folder / "plain.ncnn.param"
 
 
-def _ours(module: torch.nn.Module, shape: tuple[int, ...], folder: Path) -> Path:
+def _ours(module: torch.nn.Module, shape: tuple[int, ...], param: Path) -> Path:
     with Workers(300) as workers:
-        conversion = convert(LoadedModel(module, "module", ""), (shape,), Progress(quiet=True), workers, 300)
+        conversion = convert(Opener(LoadedModel(module, "module", "")), (shape,), Progress(quiet=True), workers, 300)
     network, _ = optimise(conversion.ncnn)
-    param = folder / "ours.ncnn.param"
     param.write_text(network.param.text(), encoding="utf-8")
     param.with_suffix(".bin").write_bytes(write_weights(network.weights))
     return param
@@ -78,10 +95,10 @@ def _layers(param: Path) -> int:
     return len(Param.parse(param.read_text(encoding="utf-8")).layers)
 
 
-def _ratio(plain: Path, ours: Path, shape: tuple[int, ...], rounds: int) -> float:
+def _ratios(params: list[Path], shape: tuple[int, ...], rounds: int) -> list[float]:
     array = np.random.default_rng(0).standard_normal(shape[1:], np.float32)
-    nets = [_open(plain), _open(ours)]
-    seconds: list[list[float]] = [[], []]
+    nets = [_open(param) for param in params]
+    seconds: list[list[float]] = [[] for _ in nets]
     for round_ in range(rounds + 1):
         for net, times in zip(nets, seconds, strict=True):
             for _ in range(BURST):
@@ -89,8 +106,9 @@ def _ratio(plain: Path, ours: Path, shape: tuple[int, ...], rounds: int) -> floa
                 _run(net, array)
                 times.append(time.perf_counter() - start)
         if round_ == 0:  # warm-up
-            seconds = [[], []]
-    return statistics.median(seconds[1]) / statistics.median(seconds[0])
+            seconds = [[] for _ in nets]
+    medians = [statistics.median(times) for times in seconds]
+    return [median / medians[0] for median in medians]
 
 
 def _open(param: Path) -> Any:
