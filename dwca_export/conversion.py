@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dwca_export.artifacts import NcnnModel, OnnxModel, TorchModel
@@ -14,11 +14,10 @@ from dwca_export.to_ncnn import to_ncnn
 from dwca_export.to_onnx import to_onnx
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from dwca_export.artifacts import LoadedModel
     from dwca_export.progress import Progress
     from dwca_export.runners.base import Runner
+    from dwca_export.sizes import Shapes
     from dwca_export.workers import Workers
 
 
@@ -39,13 +38,30 @@ class Conversion:
     rewrites: tuple[str, ...]
 
 
-def open_at(loaded: LoadedModel, shapes: Sequence[tuple[int, ...]] | None) -> TorchModel | OnnxModel:
-    """Bring the loaded network into inference form for some input shapes.
+@dataclass(frozen=True)
+class Opener:
+    """Brings a loaded network into inference form, once for each input size.
 
-    Raises:
-        InputRefusedError: It does not run on them.
+    `prepare` changes the network in place: only the first time it has anything to note, and nobody may lose that.
+
+    Attributes:
+        loaded: What `load` returned.
     """
-    return open_onnx(loaded, shapes) if loaded.kind == "onnx" else prepare(loaded, shapes)
+
+    loaded: LoadedModel
+    _prepared: dict[Shapes | None, TorchModel] = field(default_factory=dict, init=False, repr=False)
+
+    def at(self, shapes: Shapes | None) -> TorchModel | OnnxModel:
+        """The network for some input shapes; None for those that it names.
+
+        Raises:
+            InputRefusedError: It does not run on them.
+        """
+        if self.loaded.kind == "onnx":
+            return open_onnx(self.loaded, shapes)  # not kept: each has weights of its own
+        if shapes not in self._prepared:
+            self._prepared[shapes] = prepare(self.loaded, shapes)
+        return self._prepared[shapes]
 
 
 def reference(given: TorchModel | OnnxModel) -> tuple[str, Runner]:
@@ -56,8 +72,8 @@ def reference(given: TorchModel | OnnxModel) -> tuple[str, Runner]:
 
 
 def convert(
-    loaded: LoadedModel,
-    shapes: Sequence[tuple[int, ...]] | None,
+    opener: Opener,
+    shapes: Shapes | None,
     progress: Progress,
     workers: Workers,
     timeout: float,
@@ -65,7 +81,7 @@ def convert(
     """Run the hops from the loaded model to what pnnx writes.
 
     Args:
-        loaded: What `load` returned.
+        opener: The loaded network.
         shapes: Shape of each input, or None for what the model says.
         progress: Told of every hop.
         workers: Run onnxsim, and warm up for what follows.
@@ -76,7 +92,7 @@ def convert(
         ConversionError: A hop fails.
     """
     with progress.hop("prepare") as hop:
-        given = open_at(loaded, shapes)
+        given = opener.at(shapes)
         inputs = (f"{spec.name} {'x'.join(map(str, spec.shape))}" for spec in given.inputs)
         notes = given.notes if isinstance(given, TorchModel) else ()
         hop.says("; ".join([", ".join(inputs), *notes]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 from dwca_export import bundle
 from dwca_export.artifacts import TorchModel
 from dwca_export.blocks import find_blocks
+from dwca_export.parity.contrast import caveats
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.report.visible import visible
+from dwca_export.shapes import shapes_text
+from dwca_export.sizes import PROOF_SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dwca_export.artifacts import LoadedModel, NcnnModel
     from dwca_export.conversion import Conversion
+    from dwca_export.parity.contrast import Contrast
     from dwca_export.parity.judge import Comparison
     from dwca_export.parity.measure import Measurement
     from dwca_export.request import ExportRequest
@@ -44,6 +48,7 @@ class Facts:
         source: Where the samples come from.
         samples: The recorded ones.
         comparisons: The proof.
+        contrasts: How much the outputs change between the samples.
         plan: The sizes.
         changes: Rewrites and passes that were applied, in order.
     """
@@ -55,6 +60,7 @@ class Facts:
     source: SampleSource
     samples: Sequence[Feeds]
     comparisons: Sequence[Comparison]
+    contrasts: Sequence[Contrast]
     plan: SizePlan
     changes: Sequence[str]
 
@@ -69,6 +75,7 @@ def describe(facts: Facts) -> dict[str, Any]:
         "tools": {tool: _version(tool) for tool in _TOOLS},
         "source": {"file": visible(request.model.name), "kind": facts.loaded.kind, "sha256": facts.loaded.sha256},
         "any_size": request.dynamic,
+        "size_step": facts.plan.step if request.dynamic else 0,
         "inputs": _inputs(facts),
         "outputs": [
             {"name": spec.name, "blob": f"out{index}", "shape": list(spec.shape), "dtype": spec.dtype}
@@ -81,9 +88,11 @@ def describe(facts: Facts) -> dict[str, Any]:
             for precision, name in bundle.bin_names(request.precisions).items()
         },
         "changes": list(facts.changes),
-        "samples": {"kind": facts.source.kind, "origin": facts.source.origin, "count": len(facts.samples)},
+        "samples": _samples(facts.source, len(facts.samples)),
+        "proven": _proven(facts),
         "tolerances": {name: asdict(tolerance) for name, tolerance in TOLERANCES.items()},
         "parity": [_comparison(comparison) for comparison in facts.comparisons],
+        "contrasts": [asdict(contrast) for contrast in facts.contrasts],
         "taps": [asdict(tap) for tap in network.tapped],
         "notes": _notes(facts, blocks),
     }
@@ -138,6 +147,22 @@ def _version(tool: str) -> str:
         return str(getattr(import_module(tool.replace("-", "_")), "__version__", "unknown"))
 
 
+def _samples(source: SampleSource, count: int) -> dict[str, Any]:
+    return {"kind": source.kind, "origin": source.origin, "count": count}
+
+
+def _proven(facts: Facts) -> list[dict[str, Any]]:
+    """Every size with the data that parity was proven on."""
+    inputs = facts.network.inputs
+    recorded = {"shapes": [list(spec.shape) for spec in inputs], "samples": _samples(facts.source, len(facts.samples))}
+    others = []
+    for shapes in facts.plan.proof:
+        specs = [replace(spec, shape=shape) for spec, shape in zip(inputs, shapes, strict=True)]
+        samples = _samples(facts.source.at(specs), PROOF_SAMPLES)
+        others.append({"shapes": [list(shape) for shape in shapes], "samples": samples})
+    return [recorded, *others]
+
+
 def _inputs(facts: Facts) -> list[dict[str, Any]]:
     preprocessing = facts.source.preprocessing
     known = facts.source.kind == "images" or preprocessing.known
@@ -180,26 +205,31 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
     """JSON has no infinity: equal tensors have an SQNR of null."""
     figures = asdict(measurement)
     del figures["fault"]
+    figures["channel"] = str(measurement.channel or "")
+    figures["channel_l2"] = measurement.channel.relative_l2 if measurement.channel else None
     figures["shape"] = list(measurement.shape)
     figures["sqnr_db"] = measurement.sqnr_db if math.isfinite(measurement.sqnr_db) else None
     return figures
 
 
 def _notes(facts: Facts, blocks: Sequence[object]) -> list[str]:
-    given, source, dynamic = facts.conversion.given, facts.source, facts.request.dynamic
+    given, source = facts.conversion.given, facts.source
     notes = [*facts.loaded.notes, *(given.notes if isinstance(given, TorchModel) else ())]
     if not blocks:
         notes.append("no coordinate attention was found: exported as any other network")
     if facts.loaded.card.get("labels") and not _labels(facts):
         notes.append("the card's labels were left out: there is not one for each output")
+    notes += caveats(facts.contrasts)
     if source.kind == "noise":
         notes.append(f"parity was proven on {source.origin}; --images takes real data")
-    if source.kind == "arrays" and dynamic:
+    elsewhere = [entry for entry in _proven(facts) if entry["samples"]["kind"] != source.kind]
+    if elsewhere:
+        sizes = ", ".join(shapes_text(entry["shapes"]) for entry in elsewhere)
         notes.append(
-            f"at other sizes parity was proven on Gaussian noise, seed {source.seed}: the arrays have one size"
+            f"at {sizes} parity was proven on {elsewhere[0]['samples']['origin']}; the given arrays have one size"
         )
     if facts.plan.note:
         notes.append(facts.plan.note)
-    if not dynamic:
+    if not facts.request.dynamic:
         notes.append("for the recorded input shapes only: at any other size ncnn would compute something else")
     return notes

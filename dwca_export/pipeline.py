@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dwca_export import bundle
-from dwca_export.conversion import convert, open_at
+from dwca_export.conversion import Opener, convert
 from dwca_export.errors import UsageError
 from dwca_export.generalise import generalise
 from dwca_export.load import load
@@ -18,13 +18,15 @@ from dwca_export.manifest import Facts, describe, metadata
 from dwca_export.ncnn.graph import from_model
 from dwca_export.ncnn.weights import to_fp16, write_weights
 from dwca_export.optimise import optimise
+from dwca_export.parity.contrast import caveats
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.progress import Progress
 from dwca_export.proof import Shipped, prove, prove_at
 from dwca_export.report.html import page
 from dwca_export.runners.child import Job
 from dwca_export.samples import Preprocessing, open_samples
-from dwca_export.sizes import SizePlan, plan_sizes
+from dwca_export.shapes import shapes_text
+from dwca_export.sizes import PROOF_SAMPLES, SizePlan, plan_sizes
 from dwca_export.staging import check_target, staged
 from dwca_export.templates import write_programs
 from dwca_export.workers import Workers
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from dwca_export.artifacts import LoadedModel, NcnnModel
     from dwca_export.conversion import Conversion
     from dwca_export.ncnn.graph import Graph
-    from dwca_export.parity.judge import Comparison
     from dwca_export.proof import Proof
     from dwca_export.request import ExportRequest
     from dwca_export.runners.child import NcnnChild
@@ -96,8 +97,9 @@ class _Tools:
 def _export(request: ExportRequest, loaded: LoadedModel, shapes: Shapes, tools: _Tools) -> dict[str, Any]:
     """Run the hops behind `load`; returns the manifest."""
     progress, child = tools.progress, tools.workers.ncnn
-    plan = _plan(loaded, shapes, progress) if request.dynamic else SizePlan((shapes,), ())
-    conversions = [convert(loaded, one, progress, tools.workers, request.timeout) for one in plan.conversion]
+    opener = Opener(loaded)
+    plan = _plan(opener, shapes, progress) if request.dynamic else SizePlan((shapes,), ())
+    conversions = [convert(opener, one, progress, tools.workers, request.timeout) for one in plan.conversion]
     base = conversions[0]
     source = open_samples(request.images, base.ncnn.inputs, Preprocessing.from_card(loaded.card), request.seed)
     samples = source.make(base.ncnn.inputs, request.samples)
@@ -108,12 +110,14 @@ def _export(request: ExportRequest, loaded: LoadedModel, shapes: Shapes, tools: 
         hop.says(f"{len(network.param.layers)} layers; passes: {', '.join(passes) or 'none'}")
     with progress.hop("parity") as hop:
         proof = _prove(base, shipped, samples, child)
-        elsewhere = _prove_sizes(loaded, plan, shipped, source, child)
-        comparisons = (*proof.comparisons, *elsewhere)
-        hop.says(f"{len(comparisons)} comparisons passed; samples: {len(samples)} of {source.origin}")
+        proofs = [proof, *_prove_sizes(opener, plan, shipped, source, child)]
+        comparisons = [comparison for one in proofs for comparison in one.comparisons]
+        contrasts = [contrast for one in proofs for contrast in one.contrasts]
+        passed = f"{len(comparisons)} comparisons passed; samples: {len(samples)} of {source.origin}"
+        hop.says("; ".join([passed, *caveats(contrasts)]))
     with progress.hop("bundle") as hop:
         rewrites = (*base.rewrites, *(f"any size: {name}" for name in generalised), *passes)
-        facts = Facts(request, loaded, base, network, source, samples, comparisons, plan, rewrites)
+        facts = Facts(request, loaded, base, network, source, samples, comparisons, contrasts, plan, rewrites)
         document = _write_bundle(tools.folder, facts, proof)
         hop.says(f"{len(document['files']) + 1} files")
     return document
@@ -130,20 +134,16 @@ def _load(request: ExportRequest, progress: Progress) -> tuple[LoadedModel, Shap
         )
         shapes = request.shapes or loaded.shapes or (DEFAULT_SHAPE,)
         origin = "--shape" if request.shapes else loaded.shapes_from or "the default: give --shape for another"
-        hop.says(f"{loaded.kind}; shape {_text(shapes)} from {origin}")
+        hop.says(f"{loaded.kind}; shape {shapes_text(shapes)} from {origin}")
     return loaded, shapes
 
 
-def _plan(loaded: LoadedModel, shapes: Shapes, progress: Progress) -> SizePlan:
+def _plan(opener: Opener, shapes: Shapes, progress: Progress) -> SizePlan:
     with progress.hop("sizes") as hop:
-        plan = plan_sizes(shapes, lambda one: open_at(loaded, one))
-        conversion, proof = (", ".join(map(_text, purpose)) for purpose in (plan.conversion, plan.proof))
+        plan = plan_sizes(shapes, opener.at)
+        conversion, proof = (", ".join(map(shapes_text, purpose)) for purpose in (plan.conversion, plan.proof))
         hop.says(f"convert at {conversion}; prove at {proof}")
     return plan
-
-
-def _text(shapes: Shapes) -> str:
-    return " + ".join("x".join(map(str, shape)) for shape in shapes)
 
 
 def _any_size(conversions: Sequence[Conversion], child: NcnnChild) -> tuple[Graph, tuple[str, ...]]:
@@ -186,13 +186,13 @@ def _prove(base: Conversion, shipped: Sequence[Shipped], samples: Sequence[Feeds
 
 
 def _prove_sizes(
-    loaded: LoadedModel, plan: SizePlan, shipped: Sequence[Shipped], source: SampleSource, child: NcnnChild
-) -> list[Comparison]:
-    comparisons: list[Comparison] = []
+    opener: Opener, plan: SizePlan, shipped: Sequence[Shipped], source: SampleSource, child: NcnnChild
+) -> list[Proof]:
+    proofs = []
     for shapes in plan.proof:
-        given = open_at(loaded, shapes)
-        comparisons += prove_at(given, shipped, source.make(given.inputs, 1), child)
-    return comparisons
+        given = opener.at(shapes)
+        proofs.append(prove_at(given, shipped, source.make(given.inputs, PROOF_SAMPLES), child))
+    return proofs
 
 
 def _write_bundle(folder: Path, facts: Facts, proof: Proof) -> dict[str, Any]:
@@ -203,7 +203,8 @@ def _write_bundle(folder: Path, facts: Facts, proof: Proof) -> dict[str, Any]:
     (folder / "model.onnx").write_bytes(onnx_model.proto.SerializeToString(deterministic=True))
     precision = "fp32" if "fp32" in facts.request.precisions else "fp16-weights"
     tolerance = TOLERANCES[precision].relative_max
-    write_programs(folder, network.inputs, network.outputs, any_size=facts.request.dynamic, tolerance=tolerance)
+    sizes: dict[str, Any] = {"any_size": facts.request.dynamic, "size_step": facts.plan.step}
+    write_programs(folder, network.inputs, network.outputs, tolerance=tolerance, **sizes)
     document = describe(facts)
     bundle.write_metadata(folder / "metadata.yaml", metadata(document))
     (folder / "report.html").write_text(page(document), encoding="utf-8")

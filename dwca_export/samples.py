@@ -118,7 +118,7 @@ class SampleSource:
     seed: int = 0
 
     def make(self, inputs: Sequence[TensorSpec], count: int) -> list[Feeds]:
-        """Samples for these inputs, at most `count` of them; noise for inputs that arrays do not fit.
+        """Samples for these inputs, at most `count` of them, of what `at` returns.
 
         Raises:
             InputRefusedError: An image cannot be read, or images do not fit the inputs.
@@ -126,16 +126,17 @@ class SampleSource:
         if self.kind == "images":
             images = self.images[:count] or [read_image(file) for file in self.files[:count]]
             return [self._from_image(image, inputs) for image in images]
-        if self.kind == "arrays" and self.fits(inputs):
-            return list(self.arrays[:count])
-        generator = np.random.default_rng(self.seed)
+        source = self.at(inputs)
+        if source.kind == "arrays":
+            return list(source.arrays[:count])
+        generator = np.random.default_rng(source.seed)
         return [{spec.name: generator.standard_normal(spec.shape, np.float32) for spec in inputs} for _ in range(count)]
 
-    def fits(self, inputs: Sequence[TensorSpec]) -> bool:
-        """Whether `make` gives the user's data for these inputs, and not noise: arrays have one size, images any."""
+    def at(self, inputs: Sequence[TensorSpec]) -> SampleSource:
+        """What the samples for these inputs come from: arrays have one size, and noise takes their place at others."""
         wanted = {spec.name: spec.shape for spec in inputs}
         arrays = ({name: array.shape for name, array in sample.items()} for sample in self.arrays)
-        return self.kind == "images" or (self.kind == "arrays" and all(shapes == wanted for shapes in arrays))
+        return self if all(shapes == wanted for shapes in arrays) else _noise(self.seed)
 
     def _from_image(self, image: np.ndarray, inputs: Sequence[TensorSpec]) -> Feeds:
         if len(inputs) != 1 or len(inputs[0].shape) != 4:  # noqa: PLR2004  N, C, H, W
@@ -165,14 +166,17 @@ def open_samples(
         InputRefusedError: Nothing usable is there, or it does not fit the inputs.
     """
     if path is None:
-        return SampleSource(
-            "noise", f"Gaussian noise, seed {seed}: not the data that the network was made for", seed=seed
-        )
+        return _noise(seed)
     if not path.exists():
         raise UsageError(f"no such file or folder: {path}", where="--images")
     if path.is_dir():
         return _from_folder(path, preprocessing)
     return _from_arrays(_read_arrays(path), path, inputs, preprocessing, seed)
+
+
+def _noise(seed: int) -> SampleSource:
+    origin = f"Gaussian noise, seed {seed}: not the data that the network was made for"
+    return SampleSource("noise", origin, seed=seed)
 
 
 def _from_folder(path: Path, preprocessing: Preprocessing) -> SampleSource:

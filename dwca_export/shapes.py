@@ -39,6 +39,11 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return shape
 
 
+def shapes_text(shapes: Sequence[Sequence[int]]) -> str:
+    """Write the shapes of all inputs as people read them: `1x3x224x160 + 1x7`."""
+    return " + ".join("x".join(map(str, shape)) for shape in shapes)
+
+
 def shape_fault(shape: Sequence[int]) -> str:
     """Say what keeps a sequence of dimensions from being an input shape.
 

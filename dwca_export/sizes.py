@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 Shapes = tuple[tuple[int, ...], ...]
 
+PROOF_SAMPLES = 1  # at each size that is not converted at: what could be wrong there is the size
+
 _RANK = 4  # N, C, H, W
-_FIXED = "leave --dynamic out: export for one size"
+_FIXED = "export for one size (without --dynamic)"
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,13 @@ class SizePlan:
     Attributes:
         conversion: Shapes to convert at; the first is the user's.
         proof: Shapes to prove parity at, none of them converted at.
+        step: By what the heights and widths of `proof` differ from the user's: multiples of this.
         note: What the user should know of the choice.
     """
 
     conversion: tuple[Shapes, ...]
     proof: tuple[Shapes, ...]
+    step: int = 1
     note: str = ""
 
 
@@ -36,6 +40,7 @@ _STRIDE = 64
 # Growth in (height, width) from the user's shapes. The third is taller than any shape that is converted at.
 _PROOF = ((13, 5), (5, 34), (140, 2), (-9, -3))
 # For networks that themselves take only multiples of their stride.
+_STEP = 32
 _MULTIPLES = ((0, 0), (64, 128), (128, 32)), ((32, 64), (96, 32), (0, 160))
 
 
@@ -64,7 +69,10 @@ def plan_sizes(shapes: Shapes, accepts: Callable[[Shapes], object]) -> SizePlan:
         refusal = _refusal(one, accepts)
         if refusal is not None:
             raise InputRefusedError(f"other sizes are refused: {refusal.what}", where="--dynamic", hint=_FIXED)
-    return SizePlan(conversion, proof, "the network itself refuses some sizes: proven at steps of 32 only")
+    note = (
+        f"the network itself refuses some sizes: proven, and to be used, at steps of {_STEP} from the given size only"
+    )
+    return SizePlan(conversion, proof, _STEP, note)
 
 
 def _beside_strides(shapes: Shapes) -> tuple[Shapes, Shapes]:

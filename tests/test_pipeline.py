@@ -19,7 +19,7 @@ import yaml
 from bundle_check import noise, worst_error
 from torch import nn
 
-from dwca_export import open_bundle, optimise, pipeline, simplify, to_ncnn
+from dwca_export import conversion, open_bundle, optimise, pipeline, simplify, to_ncnn
 from dwca_export.block import DWCABlock
 from dwca_export.errors import ConversionError, InputRefusedError, ParityError, UsageError
 from dwca_export.ncnn.graph import from_model
@@ -472,6 +472,49 @@ def test_any_size_says_where_it_was_proven(any_size):
     assert "x".join(map(str, SHAPE)) not in proven
     assert any(height != width for *_, height, width in (size.split("x") for size in proven))
     assert not any("any other size" in note for note in manifest["notes"])
+    listed = {"x".join(map(str, entry["shapes"][0])): entry["samples"] for entry in manifest["proven"]}
+    assert set(listed) == {*proven, "x".join(map(str, SHAPE))}
+    assert {samples["kind"] for samples in listed.values()} == {"noise"}
+    assert manifest["size_step"] == 1
+
+
+class Normed(nn.Module):
+    """A module whose weight is computed anew in every call, until `prepare` folds it."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.utils.weight_norm(nn.Conv2d(3, 8, 3, 2, 1))
+
+    def forward(self, image):
+        return self.stem(image).relu()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of the older weight_norm, the one that can be pickled
+def test_any_size_keeps_the_notes_and_tells_which_data_was_used_where(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).standard_normal((3, *SHAPE[1:]), np.float32))
+    prepared = []
+    prepare = conversion.prepare
+    monkeypatch.setattr(
+        conversion, "prepare", lambda loaded, shapes: prepared.append(shapes) or prepare(loaded, shapes)
+    )
+    model = save(nn.DataParallel(Normed()).eval(), tmp_path)
+    made = export(request(model, dynamic=True, images=tmp_path / "data.npy"))
+    assert len(set(prepared)) == len(prepared) == 7
+    notes = made.manifest["notes"]
+    assert any("1 re-parametrised weights folded" in note for note in notes)
+    first, *others = made.manifest["proven"]
+    assert first == {
+        "shapes": [list(SHAPE)],
+        "samples": {"kind": "arrays", "origin": "3 samples of data.npy", "count": 2},
+    }
+    assert len(others) == 4
+    page = (made.bundle / "report.html").read_text(encoding="utf-8")
+    for entry in others:
+        assert (entry["samples"]["kind"], entry["samples"]["count"]) == ("noise", 1)
+        size = "x".join(map(str, entry["shapes"][0]))
+        assert any(size in note and "Gaussian noise, seed 0" in note for note in notes)
+        assert f"<td>{size}</td>" in page
 
 
 def test_a_network_for_multiples_of_its_stride(tmp_path):
@@ -480,6 +523,11 @@ def test_a_network_for_multiples_of_its_stride(tmp_path):
     made = export(request(save(module, tmp_path), shapes=((1, 3, 32, 64),), dynamic=True))
     assert any("steps of 32" in note for note in made.manifest["notes"])
     assert worst_error(module, made.bundle, map(noise, [(1, 3, 64, 32), (1, 3, 8, 12)])) < 1e-5
+    with open_bundle(made.bundle) as runner:
+        assert runner.infer({"image": noise((1, 3, 96, 32))})["output"].shape == (1, 4, 96, 32)
+        for size in ((33, 65), (8, 12)):  # what the network itself refuses, and what nobody has proven
+            with pytest.raises(InputRefusedError, match="steps of 32"):
+                runner.infer({"image": noise((1, 3, *size))})
 
 
 def test_a_network_for_one_size_only(tmp_path):

@@ -27,6 +27,7 @@ def test_a_network_for_any_size():
     assert len(plan.conversion) == 3
     assert len(plan.proof) == 4
     assert not plan.note
+    assert plan.step == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 28, 28), (1, 3, 224, 160), (1, 1, 10, 8), (1, 1, 4, 3)])
@@ -59,6 +60,7 @@ def test_a_network_for_multiples_of_its_stride_falls_back_to_steps_of_32():
     assert all(size % 32 == 0 for one in (*plan.conversion, *plan.proof) for size in one[0][2:])
     assert len(plan.conversion) == len(plan.proof) == 3
     assert not set(plan.conversion) & set(plan.proof)
+    assert plan.step == 32
     assert "steps of 32" in plan.note
 
 
@@ -66,7 +68,7 @@ def test_a_network_for_one_size_is_refused():
     with pytest.raises(InputRefusedError, match="sizes do not match") as caught:
         plan_sizes(((1, 3, 30, 30),), accepting(lambda size: size == 30))
     assert caught.value.where == "--dynamic"
-    assert "leave --dynamic out" in caught.value.hint
+    assert caught.value.hint == "export for one size (without --dynamic)"
 
 
 def test_the_users_own_shape_keeps_its_own_error():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.report.rows import block_table, parity_table
+from dwca_export.report.rows import block_table, contrast_table, parity_table, size_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +40,10 @@ def page(manifest: dict[str, Any]) -> str:
         f"{manifest['samples']['count']} samples of {escape(manifest['samples']['origin'])}.</p>",
         "<h2>Parity</h2>",
         _table(parity_table(manifest)),
+        "<h2>Change of the outputs between the samples</h2>",
+        _table(contrast_table(manifest)),
+        "<h2>Sizes</h2>",
+        _table(size_table(manifest)),
         "<h2>Blocks with coordinate attention</h2>",
         _table(block_table(manifest)) if manifest["blocks"] else "<p>None.</p>",
         "<h2>Notes</h2>",

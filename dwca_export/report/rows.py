@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dwca_export.report.visible import visible
+from dwca_export.shapes import shapes_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ def parity_table(manifest: dict[str, Any], *, worst_only: bool = False) -> Table
             outputs = [{**worst, "output": f"{worst['output']} (worst of {len(outputs)})"}]
         pair = (comparison["reference"], comparison["candidate"])
         rows += [tuple(map(visible, (*pair, *_figures(output)))) for output in outputs]
-    return Table(("from", "to", "output", "relative L2", "max abs", "SQNR dB", "top-1"), tuple(rows), numbers=4)
+    head = ("from", "to", "output", "relative L2", "channel L2", "max abs", "SQNR dB", "top-1")
+    return Table(head, tuple(rows), numbers=5)
 
 
 def _figures(output: dict[str, Any]) -> tuple[str, ...]:
@@ -50,11 +52,36 @@ def _figures(output: dict[str, Any]) -> tuple[str, ...]:
     return (
         output["output"],
         "equal" if equal else f"{output['relative_l2']:.1e}",
+        "" if output["channel_l2"] is None else "equal" if equal else f"{output['channel_l2']:.1e}",
         "equal" if equal else f"{output['max_abs']:.1e}",
         # Rounded down: a figure that is better than the truth would be a false one.
         "" if output["sqnr_db"] is None else f"{math.floor(output['sqnr_db'])}",
         "" if output["top1"] is None else f"{math.floor(100 * output['top1'])} %",
     )
+
+
+def contrast_table(manifest: dict[str, Any]) -> Table:
+    """One row per size and output: how much it changes between the samples."""
+    rows = [
+        (
+            visible(contrast["reference"]),
+            visible(contrast["output"]),
+            contrast["verdict"],
+            f"{contrast['relative_l2']:.1e}",
+            "" if contrast["channel_l2"] is None else f"{contrast['channel_l2']:.1e}",
+        )
+        for contrast in manifest["contrasts"]
+    ]
+    return Table(("of", "output", "proof", "change", "of a channel"), tuple(rows), numbers=2)
+
+
+def size_table(manifest: dict[str, Any]) -> Table:
+    """One row per input size that parity was proven at, with the data."""
+    rows = [
+        (shapes_text(entry["shapes"]), visible(entry["samples"]["origin"]), str(entry["samples"]["count"]))
+        for entry in manifest["proven"]
+    ]
+    return Table(("proven at", "on", "samples"), tuple(rows), numbers=1)
 
 
 def block_table(manifest: dict[str, Any]) -> Table:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dwca_export.report.rows import block_table, parity_table
+from dwca_export.report.rows import block_table, parity_table, size_table
 from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _WIDTH_OF_A_FILE = 120  # where standard output is no terminal
 
 
 def print_report(folder: Path, manifest: dict[str, Any]) -> None:
-    """Print blocks, parity, notes and where the bundle is.
+    """Print blocks, parity, sizes, notes and where the bundle is.
 
     Args:
         folder: The bundle.
@@ -35,6 +35,8 @@ def print_report(folder: Path, manifest: dict[str, Any]) -> None:
     samples = manifest["samples"]
     title = f"Parity on {samples['count']} of {samples['origin']}" if samples["kind"] != "noise" else "Parity on noise"
     _print(console, title, parity_table(manifest, worst_only=True))
+    if manifest["any_size"]:
+        _print(console, "Sizes", size_table(manifest))
     for note in manifest["notes"]:
         console.print(visible(f"note: {note}"), soft_wrap=True)
     console.print(visible(f"bundle: {folder}"), soft_wrap=True)

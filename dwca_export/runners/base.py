@@ -43,7 +43,12 @@ _SPATIAL = 2  # H and W come behind N and C
 
 
 def check_feeds(
-    feeds: Mapping[str, np.ndarray], inputs: Sequence[TensorSpec], where: str, *, any_size: bool = False
+    feeds: Mapping[str, np.ndarray],
+    inputs: Sequence[TensorSpec],
+    where: str,
+    *,
+    any_size: bool = False,
+    size_step: int = 1,
 ) -> None:
     """Refuse feeds that are not exactly what the model was made for.
 
@@ -54,6 +59,7 @@ def check_feeds(
         inputs: What the model takes.
         where: The backend, for the error.
         any_size: Whether the model was made for every height and width of its images.
+        size_step: With `any_size`: by multiples of this they may differ from those in `inputs`.
 
     Raises:
         InputRefusedError: A missing or unknown input, another shape or another element type.
@@ -74,4 +80,13 @@ def check_feeds(
                 f"the model takes {spec.dtype} {list(spec.shape)} only",
                 where=where,
                 hint="resize the input, or export for this size (--shape) or for every size (--dynamic)",
+            )
+        if any(
+            (size - proven) % size_step for size, proven in zip(array.shape[fixed:], spec.shape[fixed:], strict=True)
+        ):
+            raise InputRefusedError(
+                f"input {spec.name!r} is {list(array.shape)}, the model was proven at steps of {size_step} "
+                f"from {list(spec.shape)} only",
+                where=where,
+                hint="resize the input, or export for this size (--shape)",
             )

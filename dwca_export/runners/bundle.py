@@ -25,7 +25,7 @@ def open_bundle(folder: Path, *, precision: str = "fp32", mode: str = "fp32", th
         threads: Threads that ncnn may use.
 
     Returns:
-        A runner that takes the shapes of the manifest only (any height and width if the bundle was made for them).
+        A runner that takes the shapes of the manifest only, or any height and width that the bundle was made for.
 
     Raises:
         InputRefusedError: No bundle, one of a newer schema, one without that precision, or a file that was changed.
@@ -45,7 +45,8 @@ def open_bundle(folder: Path, *, precision: str = "fp32", mode: str = "fp32", th
         for key in ("inputs", "outputs")
     )
     param, weights = (folder / name for name in files)
-    return NcnnRunner(param, weights, inputs, outputs, mode=mode, threads=threads, any_size=manifest["any_size"])
+    sizes = {"any_size": manifest["any_size"], "size_step": manifest["size_step"] or 1}
+    return NcnnRunner(param, weights, inputs, outputs, mode=mode, threads=threads, **sizes)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class NcnnRunner:
         mode: One of `MODES`.
         threads: Threads that ncnn may use.
         any_size: Whether the network was made for every height and width.
+        size_step: With `any_size`: by multiples of this they may differ from those in `inputs`.
 
     Raises:
         ConversionError: ncnn does not load the files.
@@ -55,10 +56,12 @@ class NcnnRunner:
         mode: str = "fp32",
         threads: int = 1,
         any_size: bool = False,
+        size_step: int = 1,
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.any_size = any_size
+        self.size_step = size_step
         self.where = f"ncnn {param.name}"
         self._net = ncnn.Net()
         self._net.opt.num_threads = threads
@@ -100,7 +103,7 @@ class NcnnRunner:
         Raises:
             ConversionError: ncnn fails, or computes nothing for a blob.
         """
-        check_feeds(feeds, self.inputs, self.where, any_size=self.any_size)
+        check_feeds(feeds, self.inputs, self.where, any_size=self.any_size, size_step=self.size_step)
         # ncnn.Mat shares the array's memory, and ncnn's in-place layers crash on memory that is not its own: each array
         # stays alive until the Mat is cloned.
         arrays = [np.ascontiguousarray(feeds[spec.name][0]) for spec in self.inputs]

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from dwca_export.artifacts import TensorSpec
 
 _ANY_SIZE = "The network takes every height and width: write here those of your images."
+_STEPS = "The network takes heights and widths in steps of {step} from these: write here those of your images."
 _ONE_SIZE = "The network is for these sizes only: at others it would compute something else."
 
 
 def write_programs(
-    folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, any_size: bool, tolerance: float
+    folder: Path,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    *,
+    any_size: bool,
+    tolerance: float,
+    size_step: int = 1,
 ) -> None:
     """Write `infer.py`, `main.cpp` and `CMakeLists.txt`.
 
@@ -28,13 +35,15 @@ def write_programs(
         outputs: What it returns.
         any_size: Whether it takes every height and width.
         tolerance: Largest error over the largest value of an output that `infer.py` lets pass.
+        size_step: With `any_size`: by multiples of this, heights and widths may differ from those in `inputs`.
     """
     values = {
         "inputs": _python(inputs),
         "outputs": _python(outputs),
         "any_size": str(any_size),
         "tolerance": repr(tolerance),
-        "cpp_sizes": _ANY_SIZE if any_size else _ONE_SIZE,
+        "size_step": str(size_step),
+        "cpp_sizes": (_ANY_SIZE if size_step == 1 else _STEPS.format(step=size_step)) if any_size else _ONE_SIZE,
         "cpp_inputs": _cpp(inputs),
         "cpp_outputs": ", ".join(json.dumps(spec.name, ensure_ascii=False) for spec in outputs),
     }

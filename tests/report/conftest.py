@@ -11,6 +11,8 @@ _OUTPUT = {
     "max_abs": 3.04e-8,
     "relative_max": 1e-7,
     "relative_l2": 8.8e-8,
+    "channel": "",
+    "channel_l2": None,
     "cosine": 1.0,
     "sqnr_db": 141.9,
     "top1": 1.0,
@@ -34,6 +36,9 @@ _MANIFEST = {
     "outputs": [{"name": "scores", "shape": [1, 4]}],
     "blocks": [_BLOCK],
     "samples": {"kind": "images", "origin": "9 images of samples/", "count": 4},
+    "proven": [
+        {"shapes": [[1, 3, 24, 16]], "samples": {"kind": "images", "origin": "9 images of samples/", "count": 4}},
+    ],
     "parity": [
         {"reference": "torch", "candidate": "ONNX", "tolerance": "fp32", "passed": True, "outputs": [_OUTPUT]},
         {
@@ -43,6 +48,17 @@ _MANIFEST = {
             "passed": True,
             "outputs": [{**_OUTPUT, "max_abs": 0.0, "relative_l2": 0.0, "sqnr_db": None}],
         },
+    ],
+    "contrasts": [
+        {
+            "reference": "torch",
+            "output": "scores",
+            "relative_l2": 0.31,
+            "channel_l2": None,
+            "tolerance": "fp32",
+            "factor": 3100.0,
+            "verdict": "strong",
+        }
     ],
     "changes": ["mean pooling"],
     "notes": ["a note"],

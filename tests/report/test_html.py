@@ -37,7 +37,7 @@ class Page(HTMLParser):
 def test_it_is_well_formed(manifest):
     read = Page(page(manifest))
     assert read.seen.count("h1") == 1
-    assert read.seen.count("table") == 2
+    assert read.seen.count("table") == 3
     assert "trunk.0" in read.texts
 
 
@@ -58,16 +58,17 @@ def test_names_are_escaped_wherever_they_stand(manifest):
     manifest["inputs"][0]["name"] = manifest["samples"]["origin"] = manifest["blocks"][0]["name"] = _EVIL
     manifest["notes"] = manifest["changes"] = [_EVIL]
     manifest["tools"] = {"torch": _EVIL}
+    manifest["proven"][0]["samples"]["origin"] = _EVIL
     for comparison in manifest["parity"]:
         comparison["reference"] = comparison["candidate"] = comparison["outputs"][0]["output"] = _EVIL
     read = Page(page(manifest))
     assert "script" not in read.seen
-    assert sum("alert" in text for text in read.texts) >= 13
+    assert sum("alert" in text for text in read.texts) >= 14
 
 
 def test_without_blocks_it_says_so(manifest):
     manifest["blocks"] = []
-    assert Page(page(manifest)).seen.count("table") == 1
+    assert Page(page(manifest)).seen.count("table") == 2
 
 
 def test_it_says_for_which_sizes_the_network_is(manifest):

@@ -32,6 +32,17 @@ def test_what_a_user_sees(manifest, printed):
     )
 
 
+def test_a_network_for_every_size_is_shown_with_the_data_of_each(manifest, printed):
+    manifest["any_size"] = True
+    noise = {"kind": "noise", "origin": "Gaussian noise, seed 0", "count": 1}
+    manifest["proven"].append({"shapes": [[1, 3, 37, 21], [1, 7]], "samples": noise})
+    assert (
+        "proven at        on                      samples\n"
+        "1x3x24x16        9 images of samples/          4\n"
+        "1x3x37x21 + 1x7  Gaussian noise, seed 0        1\n"
+    ) in printed(manifest)
+
+
 def test_without_blocks_there_is_no_table_of_them(manifest, printed):
     manifest["blocks"] = []
     assert "coordinate attention" not in printed(manifest)

@@ -39,6 +39,7 @@ def write_manifest(folder: Path, **changes: object) -> None:
     manifest = {
         "schema_version": 1,
         "any_size": False,
+        "size_step": 0,
         "inputs": [{"name": "x", "shape": [1, 2, 3, 4], "dtype": "float32"}],
         "outputs": [{"name": "y", "shape": [1, 1, 3, 4], "dtype": "float32"}],
         "networks": {"fp32": {"param": names[0], "bin": names[1]}},
@@ -65,11 +66,20 @@ def test_a_bundle_for_one_size_refuses_others(bundle: Path) -> None:
 
 
 def test_a_bundle_for_every_size_takes_others_but_not_other_channels(bundle: Path) -> None:
-    write_manifest(bundle, any_size=True)
+    write_manifest(bundle, any_size=True, size_step=1)
     with open_bundle(bundle) as runner:
         assert runner.infer(feed(1, 2, 5, 7))["y"].shape == (1, 1, 5, 7)
         with pytest.raises(InputRefusedError, match=r"\[1, 3, 5, 7\]"):
             runner.infer(feed(1, 3, 5, 7))
+
+
+def test_a_bundle_for_steps_refuses_what_lies_between(bundle: Path) -> None:
+    write_manifest(bundle, any_size=True, size_step=32)
+    with open_bundle(bundle) as runner:
+        assert runner.infer(feed(1, 2, 35, 68))["y"].shape == (1, 1, 35, 68)
+        for height, width in ((5, 7), (35, 7), (5, 68), (32, 64)):
+            with pytest.raises(InputRefusedError, match=r"steps of 32 from \[1, 2, 3, 4\] only"):
+                runner.infer(feed(1, 2, height, width))
 
 
 @pytest.mark.parametrize("name", ["model.ncnn.param", "model.ncnn.bin"])

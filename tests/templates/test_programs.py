@@ -26,13 +26,13 @@ def specs(*shapes, prefix="x"):
     return [TensorSpec(f"{prefix}{index}", shape) for index, shape in enumerate(shapes)]
 
 
-def write_bundle(folder, param, inputs, outputs, recorded, *, any_size=False):
+def write_bundle(folder, param, inputs, outputs, recorded, **sizes):
     """A bundle made by hand: a network without weights, and what it was recorded to compute."""
     (folder / "model.ncnn.param").write_text(param)
     (folder / "model.ncnn.bin").write_bytes(b"")
     feeds, results = recorded
     write_golden(folder / "golden.npz", [feeds], [results], {})
-    write_programs(folder, inputs, outputs, any_size=any_size, tolerance=5e-4)
+    write_programs(folder, inputs, outputs, tolerance=5e-4, **{"any_size": False, **sizes})
 
 
 def infer(folder, *arguments):
@@ -104,6 +104,18 @@ def test_infer_for_every_size_lets_height_and_width_through(tmp_path):
     for shape, code in (((1, 2, 9, 4), 0), ((1, 3, 3, 5), 1), ((1, 2, 0, 5), 1)):
         np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
         assert infer(tmp_path, tmp_path / "a.npy").returncode == code
+
+
+def test_infer_for_steps_refuses_what_lies_between(tmp_path):
+    array = np.ones((1, 2, 3, 5), np.float32)
+    sizes = {"any_size": True, "size_step": 4}
+    write_bundle(
+        tmp_path, RELU, specs(array.shape), specs(array.shape, prefix="y"), ({"x0": array}, {"y0": array}), **sizes
+    )
+    for shape, code in (((1, 2, 11, 1), 0), ((1, 2, 8, 5), 1), ((1, 2, 3, 4), 1)):
+        np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
+        assert infer(tmp_path, tmp_path / "a.npy").returncode == code
+    assert "in steps of 4 from these" in (tmp_path / "main.cpp").read_text(encoding="utf-8")
 
 
 def test_infer_with_several_inputs_and_outputs(tmp_path):
