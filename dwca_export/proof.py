@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dwca_export.conversion import reference
 from dwca_export.errors import ParityError
+from dwca_export.parity.contrast import Contrast, contrasts, require
 from dwca_export.parity.judge import Comparison, compare
 from dwca_export.runners.child import Job
 from dwca_export.runners.ort import OrtRunner
@@ -17,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
-
     from dwca_export.artifacts import OnnxModel, TensorSpec, TorchModel
     from dwca_export.conversion import Conversion
     from dwca_export.runners.base import Runner
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     Feeds = Mapping[str, np.ndarray]
 
+_SCALES = tuple(map(np.float32, (1e-3, 1, 1e3, 1e6)))
 _HINTS = {
     "fp32": "nothing was written; a converter or dwca-export is at fault: report it, with the network if you can",
     "fp16-weights": "the network does not bear weights in fp16: --precision fp32",
@@ -55,11 +57,14 @@ class Proof:
 
     Attributes:
         comparisons: Every pair of backends; all passed.
+        contrasts: How much the reference's outputs change between the samples; none is blind.
         outputs: The reference's outputs for each sample.
-        taps: For the first sample, the tapped values by torch module, without batch axis.
+        taps: For the first sample, the tapped values by torch module, without batch axis; empty at a size that was not
+            converted at.
     """
 
     comparisons: tuple[Comparison, ...]
+    contrasts: tuple[Contrast, ...]
     outputs: tuple[Feeds, ...]
     taps: Mapping[str, np.ndarray]
 
@@ -75,10 +80,12 @@ def prove(conversion: Conversion, shipped: Sequence[Shipped], samples: Sequence[
 
     Raises:
         ConversionError: A backend does not run its model.
-        ParityError: A pair differs by more than its tolerance.
+        ParityError: A pair differs by more than its tolerance, or an output hardly changes between the samples.
     """
+    count, samples = len(samples), _differing(samples)
     name, runner = reference(conversion.given)
     stages = [(name, "fp32", _infer(runner, samples))]
+    found = _contrasts(conversion.given, (name, stages[0][2]), shipped)
     for name, model in conversion.onnx[:-1]:
         stages.append((name, "fp32", _infer(OrtRunner(model, name), samples)))
     name, last = conversion.onnx[-1]
@@ -89,12 +96,12 @@ def prove(conversion: Conversion, shipped: Sequence[Shipped], samples: Sequence[
         stages.append((network.name, network.tolerance, outputs))
     comparisons = [_compare(*pair) for pair in pairwise(stages)]
     comparisons += [_compare(stages[0], stage) for stage in stages[-len(shipped) + 1 :]]
-    return Proof(tuple(map(_passed, comparisons)), tuple(stages[0][2]), taps)
+    return Proof(tuple(map(_passed, comparisons)), found, tuple(stages[0][2][:count]), taps)
 
 
 def prove_at(
     given: TorchModel | OnnxModel, shipped: Sequence[Shipped], samples: Sequence[Feeds], child: NcnnChild
-) -> tuple[Comparison, ...]:
+) -> Proof:
     """Compare the bundle's networks with the reference at a size that was not converted at.
 
     Args:
@@ -105,16 +112,57 @@ def prove_at(
 
     Raises:
         ConversionError: A backend does not run its model.
-        ParityError: A network differs by more than its tolerance.
+        ParityError: A network differs by more than its tolerance, or an output hardly changes between the samples.
     """
+    count, samples = len(samples), _differing(samples)
     name, runner = reference(given)
     size = " + ".join("x".join(map(str, spec.shape)) for spec in given.inputs)
     expected = (f"{name} at {size}", "fp32", _infer(runner, samples))
+    found = _contrasts(given, (expected[0], expected[2]), shipped)
     results = child.run([_job(network, given.inputs, given.outputs) for network in shipped], samples)
-    return tuple(
+    comparisons = tuple(
         _passed(_compare(expected, (f"{network.name} at {size}", network.tolerance, result)))
         for network, result in zip(shipped, results, strict=True)
     )
+    return Proof(comparisons, found, tuple(expected[2][:count]), {})
+
+
+def _differing(samples: Sequence[Feeds]) -> Sequence[Feeds]:
+    """The samples, and if they are all the same, one that differs: the first one turned around and halved.
+
+    So it has the same kind of numbers, and other ones even for a network that only looks at means, or only at ratios.
+    """
+    first = samples[0]
+    if any(not np.array_equal(sample[name], first[name]) for sample in samples for name in first):
+        return samples
+    turned = {name: np.ascontiguousarray(np.flip(array) * np.float32(0.5)) for name, array in first.items()}
+    return [*samples, turned]
+
+
+def _contrasts(
+    given: TorchModel | OnnxModel, expected: tuple[str, Sequence[Feeds]], shipped: Sequence[Shipped]
+) -> tuple[Contrast, ...]:
+    """How much the outputs change; before ncnn runs, so that nobody waits for it in vain."""
+    constant = _constant(given, expected[1])
+    return require(contrasts(expected, [network.tolerance for network in shipped], constant))
+
+
+def _constant(given: TorchModel | OnnxModel, outputs: Sequence[Feeds]) -> frozenset[str]:
+    """Outputs that the reference gives to the bit for every input: the samples, and noise far smaller and far larger.
+
+    So an output that is only saturated on the samples is not among them.
+    """
+    first = outputs[0]
+    same = {name for name in first if all(np.array_equal(output[name], first[name]) for output in outputs)}
+    if not same:
+        return frozenset()
+    generator = np.random.default_rng(0)
+    noise = [
+        {spec.name: scale * generator.standard_normal(spec.shape, np.float32) for spec in given.inputs}
+        for scale in _SCALES
+    ]
+    others = _infer(reference(given)[1], noise)
+    return frozenset(name for name in same if all(np.array_equal(other[name], first[name]) for other in others))
 
 
 def _job(network: Shipped, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Job:

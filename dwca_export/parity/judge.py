@@ -99,6 +99,9 @@ def _judge(measurement: Measurement, tolerance: str) -> str:
         figures = f"relative L2 error {measurement.relative_l2:.3g} is above {limit.relative_l2:g}"
     elif not measurement.relative_max <= limit.relative_max:
         figures = f"largest error is {measurement.relative_max:.3g} of the largest value, above {limit.relative_max:g}"
+    elif measurement.channel and not measurement.channel.relative_l2 <= limit.channel_l2:
+        error = f"error {measurement.channel.relative_l2:.3g} of its size"
+        figures = f"{measurement.channel}: {error} is above {limit.channel_l2:g}"
     else:
         return ""
     return f"output {measurement.output!r}: {figures} ({tolerance} tolerance)"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dwca_export.parity.channels import ChannelError, worst_channel
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +28,7 @@ class Measurement:
         max_abs: Largest absolute difference.
         relative_max: The same over the reference's largest magnitude.
         relative_l2: Norm of the difference over the norm of the reference.
+        channel: The channel with the largest relative error; None for what has no channels.
         cosine: Cosine of the angle between the two.
         sqnr_db: Signal to quantisation noise ratio in dB; infinite for equal tensors.
         top1: Share of samples with the same largest element; None for what is no vector of class scores.
@@ -38,6 +41,7 @@ class Measurement:
     max_abs: float = math.nan
     relative_max: float = math.nan
     relative_l2: float = math.nan
+    channel: ChannelError | None = None
     cosine: float = math.nan
     sqnr_db: float = math.nan
     top1: float | None = None
@@ -62,8 +66,18 @@ def measure(output: str, reference: Sequence[np.ndarray], candidate: Sequence[np
     rows = np.array([_errors(*pair) for pair in zip(reference, candidate, strict=True)])
     max_abs, relative_max, relative_l2 = map(float, rows[:, :3].max(axis=0))
     cosine, sqnr_db = map(float, rows[:, 3:].min(axis=0))
-    top1 = _top1(reference, candidate)
-    return Measurement(output, shape, len(reference), max_abs, relative_max, relative_l2, cosine, sqnr_db, top1)
+    return Measurement(
+        output,
+        shape,
+        len(reference),
+        max_abs,
+        relative_max,
+        relative_l2,
+        worst_channel(reference, candidate),
+        cosine,
+        sqnr_db,
+        _top1(reference, candidate),
+    )
 
 
 def _fault(expected: np.ndarray, actual: np.ndarray) -> str:
