@@ -6,7 +6,7 @@ import onnx
 import pytest
 import torch
 from hop_nets import Function, conv, loaded, with_statistics
-from small_graphs import noise, run_ort
+from small_graphs import copy, noise, run_ort
 from torch import nn
 
 from dwca_export.errors import ConversionError
@@ -86,6 +86,44 @@ def test_values_are_named_after_modules(capfd):
         "sigmoid",
     ]
     assert "Dropout" not in {node.op_type for node in exported.proto.graph.node}
+
+
+class InARow(nn.Module):
+    """The same modules called twice, with nothing between the calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.stage = conv(3, 3), Stage(3)
+
+    def forward(self, x):
+        return self.stage(self.stage(self.conv(self.conv(x))))
+
+
+@pytest.mark.parametrize("kind", ["module", "exported_program"])
+def test_calls_in_a_row_are_told_apart(kind):
+    torch.manual_seed(0)
+    module = InARow().eval()
+    given = module if kind == "module" else torch.export.export(module, (torch.zeros(SHAPE),))
+    exported = to_onnx(prepare(loaded(given, kind), (SHAPE,)))
+    stages = [(f"stage{call}", f"stage.conv{call}") for call in ("", "#2")]
+    names = {"conv", "conv#2", *(name for pair in stages for name in pair)}
+    assert names <= set(module_names(exported))
+    feeds = noise({exported.inputs[0].name: SHAPE})
+    expected = {}
+
+    def record(name, output):
+        expected[name if name not in expected else f"{name}#2"] = output
+
+    for name in ("conv", "stage", "stage.conv"):
+        module.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: record(name, output))
+    with torch.inference_mode():
+        module(torch.from_numpy(feeds[exported.inputs[0].name]))
+    values = [value for value, name in exported.scopes.items() if name in names]
+    graph = copy(exported.proto)
+    del graph.graph.output[:]
+    graph.graph.output.extend(onnx.helper.make_tensor_value_info(value, 1, SHAPE) for value in values)
+    for value, array in run_ort(graph, feeds).items():
+        torch.testing.assert_close(torch.from_numpy(array), expected[exported.scopes[value]], rtol=1e-4, atol=1e-5)
 
 
 def test_several_inputs_and_outputs_keep_their_names_and_order(capfd):
