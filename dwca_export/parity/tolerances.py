@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Largest error that a hop may add.
+    """Largest error that a hop, or a layer, may add.
 
     Attributes:
         relative_l2: |candidate - reference| / |reference|, both Euclidean norms over one output of one sample.
         relative_max: Largest absolute difference, over the reference's largest magnitude.
         channel_l2: As `relative_l2`, for each channel by itself.
+        layer_l2: As `relative_l2`, for what one layer alone may add.
+        layer_channel_l2: As `channel_l2`, for what one layer alone may add.
         contrast: How many times the tolerance outputs have to change between the samples for the proof not to be weak.
         reason: Where the numbers come from.
     """
@@ -20,6 +22,8 @@ class Tolerance:
     relative_l2: float
     relative_max: float
     channel_l2: float
+    layer_l2: float
+    layer_channel_l2: float
     contrast: float
     reason: str
 
@@ -34,13 +38,25 @@ TOLERANCES = {
     # At a contrast of 100 the part of an output that depends on the input is right to a hundredth: such a fault in it
     # would still be seen.
     "fp32": Tolerance(
-        1e-4, 5e-4, 1e-3, 100, "fp32 sums in another order: 6e-8 * sqrt(4000 products) * sqrt(100 layers), rounded up"
+        1e-4,
+        5e-4,
+        1e-3,
+        2e-5,
+        2e-4,
+        100,
+        "fp32 sums in another order: 6e-8 * sqrt(4000 products) * sqrt(100 layers), rounded up",
     ),
     # Every weight is rounded to 11 bits: a relative 2.4e-4 on average, independent from weight to weight, so a layer's
     # sum errs by 2.4e-4 of its own size, and a hundred layers by ten times that; normalisation layers amplify it.
     # Outputs cannot change by 100 times this tolerance. Three times shows weights that were rounded wrongly, which
     # changes what depends on the input as a whole; finer faults are for fp32 to show.
     "fp16-weights": Tolerance(
-        1e-2, 2e-2, 1e-1, 3, "weights rounded to 11 bits: 2.4e-4 * sqrt(100 layers), times 4 for normalisation"
+        1e-2,
+        2e-2,
+        1e-1,
+        2e-3,
+        2e-2,
+        3,
+        "weights rounded to 11 bits: 2.4e-4 * sqrt(100 layers), times 4 for normalisation",
     ),
 }

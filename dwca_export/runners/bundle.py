@@ -31,7 +31,7 @@ def open_bundle(folder: Path, *, precision: str = "fp32", mode: str = "fp32", th
         InputRefusedError: No bundle, one of a newer schema, one without that precision, or a file that was changed.
         ConversionError: ncnn does not load the network.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     networks = manifest["networks"]
     if precision not in networks:
         raise InputRefusedError(
@@ -49,7 +49,12 @@ def open_bundle(folder: Path, *, precision: str = "fp32", mode: str = "fp32", th
     return NcnnRunner(param, weights, inputs, outputs, mode=mode, threads=threads, **sizes)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle.
+
+    Raises:
+        InputRefusedError: No bundle, or one of another schema.
+    """
     path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -104,14 +104,29 @@ class NcnnRunner:
             ConversionError: ncnn fails, or computes nothing for a blob.
         """
         check_feeds(feeds, self.inputs, self.where, any_size=self.any_size, size_step=self.size_step)
+        return self.infer_between({f"in{index}": feeds[spec.name][0] for index, spec in enumerate(self.inputs)}, blobs)
+
+    def infer_between(self, given: Mapping[str, np.ndarray], blobs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Run only the layers that lie between some blobs and others.
+
+        Args:
+            given: What the blobs that are not to be computed hold: float32, without batch axis, as ncnn shapes them.
+            blobs: Names of the blobs to return.
+
+        Returns:
+            As `infer_blobs`.
+
+        Raises:
+            ConversionError: ncnn fails, or the blobs do not depend on `given` alone.
+        """
         # ncnn.Mat shares the array's memory, and ncnn's in-place layers crash on memory that is not its own: each array
         # stays alive until the Mat is cloned.
-        arrays = [np.ascontiguousarray(feeds[spec.name][0]) for spec in self.inputs]
+        arrays = {blob: np.ascontiguousarray(array) for blob, array in given.items()}
         results = {}
         with self._net.create_extractor() as extractor:
-            for index, array in enumerate(arrays):
-                if extractor.input(f"in{index}", ncnn.Mat(array).clone()) != 0:
-                    raise ConversionError(f"the network has no input blob 'in{index}'", where=self.where)
+            for blob, array in arrays.items():
+                if extractor.input(blob, ncnn.Mat(array).clone()) != 0:
+                    raise ConversionError(f"the network has no input blob {blob!r}", where=self.where)
             for blob in blobs:
                 status, mat = extractor.extract(blob)
                 if status != 0 or mat.empty():

@@ -1,0 +1,135 @@
+"""Runs every layer of a network alone, on what it should be given, and measures what the layer itself adds.
+
+A layer that passes on a wrong input adds nothing; the layer at fault adds its whole error, wherever it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dwca_export.errors import ConversionError
+from dwca_export.parity.diagnose import diagnose
+from dwca_export.parity.measure import Measurement, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+
+    from dwca_export.audit.recorded import Recorded
+    from dwca_export.ncnn.param import Layer, Param
+    from dwca_export.parity.diagnose import Kind
+    from dwca_export.parity.tolerances import Tolerance
+    from dwca_export.runners.ncnn import NcnnRunner
+
+_NOT_RUN = {"Input", "Split"}
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """One blob of the network.
+
+    Attributes:
+        layer: ncnn's name of the layer that computes it.
+        type: Type of that layer.
+        blob: Name of the blob.
+        module: The torch module (or operation) whose value it holds; empty where that is not known.
+        also: Layers that ran with it, because what lies between them was not recorded.
+        added: Error of the layer alone, given the recorded inputs.
+        carried: Error of the blob in a run of the whole network.
+        kind: What kind of fault the added error looks like; None if it is within what one layer may add.
+    """
+
+    layer: str
+    type: str
+    blob: str
+    module: str
+    also: tuple[str, ...]
+    added: Measurement
+    carried: Measurement
+    kind: Kind | None
+
+
+def check_layers(
+    runner: NcnnRunner, param: Param, recorded: Recorded, tolerance: Tolerance, *, half: bool = False
+) -> tuple[LayerCheck, ...]:
+    """Measure what each layer adds, and what it carries.
+
+    Args:
+        runner: The network, in the mode to be judged.
+        param: Its graph.
+        recorded: What its blobs should hold.
+        tolerance: How much one layer may add.
+        half: Whether numbers are in fp16 somewhere.
+
+    Returns:
+        One check per recorded blob that a layer computes, in the order of execution.
+
+    Raises:
+        ConversionError: ncnn does not run a layer.
+    """
+    graph = _Graph(param, recorded.blobs)
+    blobs = [blob for blob, _ in graph.computed() if blob in recorded.blobs]
+    whole = runner.infer_blobs(recorded.samples[0], blobs)
+    checks = []
+    for blob, layer in graph.computed():
+        if blob not in recorded.blobs:
+            continue
+        between, given = graph.needs(blob)
+        reference = recorded.blobs[blob]
+        alone = _alone(runner, given, blob, recorded)
+        added, carried = (measure(blob, [reference[None]], [array[None]]) for array in (alone, whole[blob]))
+        kind = None if within(added, tolerance) else diagnose(reference, alone, half=half)
+        module = recorded.modules.get(blob, "")
+        also = tuple(name for name in between if name != layer.name)
+        checks.append(LayerCheck(layer.name, layer.type, blob, module, also, added, carried, kind))
+    return tuple(checks)
+
+
+def within(added: Measurement, tolerance: Tolerance) -> bool:
+    """Whether one layer may add this much; NaN may not."""
+    channel = added.channel.relative_l2 if added.channel else 0.0
+    return not added.fault and added.relative_l2 <= tolerance.layer_l2 and channel <= tolerance.layer_channel_l2
+
+
+def missing_blobs(param: Param, recorded: Recorded) -> tuple[str, ...]:
+    """Recorded blobs that no layer computes: the network is not the one that was recorded."""
+    written = {blob for layer in param.layers for blob in layer.tops}
+    return tuple(blob for blob in recorded.blobs if blob not in written)
+
+
+def _alone(runner: NcnnRunner, given: Sequence[str], blob: str, recorded: Recorded) -> np.ndarray:
+    try:
+        return runner.infer_between({source: recorded.blobs[source] for source in given}, [blob])[blob]
+    except ConversionError as error:
+        error.hint = error.hint or "the layer does not run on the shapes that were recorded for it"
+        raise
+
+
+class _Graph:
+    """Which recorded blobs each blob is computed from."""
+
+    def __init__(self, param: Param, recorded: Mapping[str, np.ndarray]) -> None:
+        self._recorded = recorded
+        self._producer: dict[str, Layer] = {blob: layer for layer in param.layers for blob in layer.tops}
+
+    def computed(self) -> Iterator[tuple[str, Layer]]:
+        """Blobs with the layers that compute them, in order."""
+        return ((blob, layer) for blob, layer in self._producer.items() if layer.type not in _NOT_RUN)
+
+    def needs(self, blob: str) -> tuple[list[str], list[str]]:
+        """Layers that have to run for a blob, and the recorded blobs that they read."""
+        layers: dict[str, None] = {}
+        given: dict[str, None] = {}
+        waiting = [blob]
+        while waiting:
+            layer = self._producer[waiting.pop()]
+            if layer.type != "Split":
+                layers[layer.name] = None
+            for bottom in layer.bottoms:
+                if bottom in self._recorded:
+                    given[bottom] = None
+                elif bottom in self._producer:
+                    waiting.append(bottom)
+        return list(layers), list(given)

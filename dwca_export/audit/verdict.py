@@ -1,0 +1,135 @@
+"""Runs a bundle's networks in every precision on what the bundle recorded, and says which layer goes wrong first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from dwca_export.audit.layers import LayerCheck, check_layers, missing_blobs
+from dwca_export.audit.recorded import load_param, load_recorded
+from dwca_export.errors import ParityError
+from dwca_export.parity.judge import Comparison, compare
+from dwca_export.parity.tolerances import TOLERANCES
+from dwca_export.runners.bundle import open_bundle, read_manifest
+from dwca_export.runners.ncnn import MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from dwca_export.audit.recorded import Recorded
+    from dwca_export.ncnn.param import Param
+    from dwca_export.parity.tolerances import Tolerance
+    from dwca_export.runners.ncnn import NcnnRunner
+
+Status = Literal["passed", "failed", "not run"]
+
+
+@dataclass(frozen=True)
+class ModeResult:
+    """One network of the bundle in one mode of ncnn.
+
+    Attributes:
+        precision: Which weights: a key of the manifest's `networks`.
+        mode: One of `dwca_export.runners.ncnn.MODES`.
+        tolerance: Key of the tolerance.
+        status: "not run" where this machine computes as in another mode.
+        reason: Why it was not run; empty otherwise.
+        acted: How many blobs differ from those of the same network in fp32; all of them for the fp32 mode itself.
+        comparison: The outputs of every sample beside the original network's; None if it was not run.
+        layers: What each layer adds, on the first sample; empty if it was not run.
+    """
+
+    precision: str
+    mode: str
+    tolerance: str
+    status: Status
+    reason: str = ""
+    acted: int = 0
+    comparison: Comparison | None = None
+    layers: tuple[LayerCheck, ...] = ()
+
+    @property
+    def first_fault(self) -> LayerCheck | None:
+        """The first layer, in the order of execution, that adds more than one layer may."""
+        return next((layer for layer in self.layers if layer.kind is not None), None)
+
+
+def audit(
+    folder: Path,
+    *,
+    modes: Sequence[str] = MODES,
+    tolerances: Mapping[str, Tolerance] = TOLERANCES,
+    threads: int = 1,
+) -> tuple[ModeResult, ...]:
+    """Judge every network of a bundle in every mode, on the recorded tensors.
+
+    Args:
+        folder: The bundle.
+        modes: Which of `MODES` to run.
+        tolerances: How far each mode may be from the original network.
+        threads: Threads that ncnn may use.
+
+    Returns:
+        One result per precision and mode.
+
+    Raises:
+        InputRefusedError: No bundle, or one whose files are not those that its manifest names.
+        ConversionError: ncnn does not run the network.
+        ParityError: The network lacks blobs that were recorded.
+    """
+    manifest = read_manifest(folder)
+    recorded, param = load_recorded(folder, manifest), load_param(folder)
+    missing = missing_blobs(param, recorded)
+    if missing:
+        message = f"no layer computes {', '.join(missing[:5])}, which the bundle recorded"
+        raise ParityError(message, where=str(folder), hint="the param is not the one that was recorded: export again")
+    results: list[ModeResult] = []
+    for precision in manifest["networks"]:
+        seen: dict[str, dict[str, np.ndarray]] = {}
+        for mode in modes:
+            with open_bundle(folder, precision=precision, mode=mode, threads=threads) as runner:
+                results.append(_judge(runner, param, recorded, _Case(precision, mode, tolerances), seen))
+    return tuple(results)
+
+
+@dataclass(frozen=True)
+class _Case:
+    precision: str
+    mode: str
+    tolerances: Mapping[str, Tolerance]
+
+    @property
+    def tolerance(self) -> str:
+        """Name of the tolerance: weights in fp16 widen that of fp32, other modes are wider than that already."""
+        return "fp16-weights" if self.mode == "fp32" and self.precision != "fp32" else self.mode
+
+
+def _judge(
+    runner: NcnnRunner, param: Param, recorded: Recorded, case: _Case, seen: dict[str, dict[str, np.ndarray]]
+) -> ModeResult:
+    """Judge one case; `seen` holds the blobs of the modes before it, and is added to."""
+    blobs = runner.infer_blobs(recorded.samples[0], _computed(param))
+    same = next((mode for mode, others in seen.items() if not _differing(blobs, others)), None)
+    acted = _differing(blobs, seen["fp32"]) if "fp32" in seen else len(blobs)
+    seen[case.mode] = blobs
+    if same is not None:
+        reason = f"on this machine it computes the same numbers as {same}"
+        return ModeResult(case.precision, case.mode, case.tolerance, "not run", reason)
+    tolerance = case.tolerances[case.tolerance]
+    outputs = [runner.infer(sample) for sample in recorded.samples]
+    comparison = compare(("recorded", recorded.outputs), (f"ncnn {case.mode}", outputs), case.tolerance)
+    layers = check_layers(runner, param, recorded, tolerance, half="fp16" in case.mode)
+    failed = not comparison.passed or any(layer.kind is not None for layer in layers)
+    status: Status = "failed" if failed else "passed"
+    return ModeResult(case.precision, case.mode, case.tolerance, status, "", acted, comparison, layers)
+
+
+def _computed(param: Param) -> list[str]:
+    return [blob for layer in param.layers if layer.type not in ("Input", "Split") for blob in layer.tops]
+
+
+def _differing(blobs: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]) -> int:
+    return sum(not np.array_equal(array, others[name], equal_nan=True) for name, array in blobs.items())
