@@ -6,6 +6,7 @@ distance between what is right for the two. If even that is within the tolerance
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -80,7 +81,7 @@ def require(found: Iterable[Contrast]) -> tuple[Contrast, ...]:
     blind = [one for one in found if one.verdict == "blind"]
     if blind:
         raise ParityError(
-            "; ".join(f"{_change(one)}: a network that ignores its input would pass" for one in blind),
+            "; ".join(map(_blindness, blind)),
             where=blind[0].reference,
             hint=_HINT + (_HINT_FP16 if any(one.tolerance != "fp32" for one in blind) else ""),
         )
@@ -120,8 +121,9 @@ def _contrast(name: str, output: str, arrays: Sequence[np.ndarray], keys: Sequen
 def _changes(arrays: Sequence[np.ndarray]) -> tuple[float, float | None]:
     """Half the change of the whole and of the channel that changes most."""
     first = arrays[0].astype(np.float64)
-    distance = max(float(np.linalg.norm(array - first)) for array in arrays)
-    size = max(float(np.linalg.norm(array.astype(np.float64))) for array in arrays)
+    # numpy's maximum: NaN is the largest.
+    distance = float(np.max([np.linalg.norm(array - first) for array in arrays]))
+    size = float(np.max([np.linalg.norm(array.astype(np.float64)) for array in arrays]))
     channel = worst_channel(arrays, [arrays[0]] * len(arrays))
     return distance / size / 2 if size else 0.0, channel.relative_l2 / 2 if channel else None
 
@@ -130,6 +132,12 @@ def _factor(relative_l2: float, channel_l2: float | None, tolerance: str) -> flo
     """By how many times a network that ignores its input misses the tolerance, in one figure at least."""
     limit = TOLERANCES[tolerance]
     return max(relative_l2 / limit.relative_l2, (channel_l2 or 0.0) / limit.channel_l2)
+
+
+def _blindness(one: Contrast) -> str:
+    if math.isnan(one.factor):
+        return f"output {one.output!r} holds NaN or infinity"
+    return f"{_change(one)}: a network that ignores its input would pass"
 
 
 def _change(one: Contrast) -> str:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dwca_export.errors import ParityError
 from dwca_export.parity.judge import compare
-from dwca_export.parity.tolerances import TOLERANCES, Tolerance
+from dwca_export.parity.tolerances import TOLERANCES
 
 SIZE = 1000
 
@@ -52,8 +54,9 @@ def test_the_limit_of_the_largest_error(tolerance):
 def test_exactly_at_the_limit_passes(wrong, monkeypatch):
     limit = 2.0**-14  # so that nothing is rounded on the way
     other = 1.0 if wrong is spread else limit
-    numbers = (limit, other) if wrong is spread else (other, limit)
-    monkeypatch.setitem(TOLERANCES, "exact", Tolerance(*numbers, "a power of two"))
+    names = ("relative_l2", "relative_max") if wrong is spread else ("relative_max", "relative_l2")
+    numbers = dict(zip(names, (limit, other), strict=True))
+    monkeypatch.setitem(TOLERANCES, "exact", replace(TOLERANCES["fp32"], **numbers))
     assert judged([ones()], [wrong(limit)], "exact").passed
     assert not judged([ones()], [wrong(limit + 2.0**-52)], "exact").passed
 
@@ -124,3 +127,71 @@ def test_zeros_are_compared_with_zeros_only():
     zeros = [{"y": np.zeros((1, 4))}]
     assert judged(zeros, zeros).passed
     assert not judged(zeros, [{"y": np.full((1, 4), 1e-30)}]).passed
+
+
+def boxes_and_scores(layout):
+    """Boxes in pixels beside scores: 84 values for 100 places; `layout` carries (84, places) to an output."""
+    generator = np.random.default_rng(0)
+    boxes = generator.uniform(0, 640, (4, 10, 10))
+    scores = generator.uniform(0, 1, (80, 10, 10)) ** 8
+    return {"y": layout(np.concatenate([boxes, scores]).astype(np.float32))}
+
+
+LAYOUTS = {
+    "1 x 84 x 100": (lambda values: values.reshape(1, 84, 100), 1),
+    "1 x 100 x 84": (lambda values: values.reshape(1, 84, 100).transpose(0, 2, 1), 2),
+    "1 x 84 x 10 x 10": (lambda values: values[np.newaxis], 1),
+    "1 x 10 x 10 x 84": (lambda values: values.transpose(1, 2, 0)[np.newaxis], 3),
+    "1 x 84 x 2 x 5 x 10": (lambda values: values.reshape(1, 84, 2, 5, 10), 1),
+}
+
+
+@pytest.mark.parametrize("tolerance", TOLERANCES)
+@pytest.mark.parametrize(("layout", "axis"), LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("fault", ["zeros", "another", "half"])
+def test_a_small_channel_that_is_wrong_fails_beside_large_ones(layout, axis, fault, tolerance):
+    right = boxes_and_scores(layout)
+    wrong = {"y": right["y"].copy()}
+    channel = (slice(None),) * axis + (83,)
+    another = (slice(None),) * axis + (82,)
+    wrong["y"][channel] = {"zeros": 0, "another": right["y"][another], "half": right["y"][channel] / 2}[fault]
+    verdict = judged([right], [wrong], tolerance)
+    # The errors of the whole do not show it.
+    assert verdict.measurements[0].relative_l2 < TOLERANCES["fp16-weights"].relative_l2
+    assert verdict.measurements[0].relative_max < TOLERANCES["fp16-weights"].relative_max
+    assert not verdict.passed
+    if tolerance == "fp16-weights":
+        assert f"output 'y': channel 83 of axis {axis}: error" in verdict.faults[0]
+
+
+@pytest.mark.parametrize(("layout", "axis"), LAYOUTS.values(), ids=LAYOUTS)
+def test_a_small_channel_that_is_right_passes(layout, axis):
+    right = boxes_and_scores(layout)
+    noise = np.random.default_rng(1).standard_normal(right["y"].shape) * 1e-6
+    verdict = judged([right], [{"y": right["y"] * (1 + noise)}])
+    assert verdict.passed
+    assert verdict.measurements[0].channel.relative_l2 < 1e-5
+
+
+@pytest.mark.parametrize(("layout", "axis"), LAYOUTS.values(), ids=LAYOUTS)
+def test_a_channel_of_nothing_but_rounding_passes(layout, axis):
+    """What is zero in exact arithmetic is rounding in every backend, and another in each."""
+    right = boxes_and_scores(layout)
+    channel = (slice(None),) * axis + (83,)
+    one, other = ({"y": right["y"].copy()} for _ in range(2))
+    scale = 6e-8 * np.abs(right["y"]).max()
+    for seed, outputs in enumerate((one, other)):
+        shape = outputs["y"][channel].shape
+        outputs["y"][channel] = np.random.default_rng(seed).standard_normal(shape) * scale
+    assert judged([one], [other]).passed
+
+
+@pytest.mark.parametrize("tolerance", TOLERANCES)
+def test_the_limit_of_a_channels_error(tolerance, monkeypatch):
+    limit = TOLERANCES[tolerance].channel_l2
+    right = {"y": np.ones((1, 2, 16))}
+    right["y"][0, 1] = 0.01
+    for error, passes in ((limit * (1 - 1e-6), True), (limit * (1 + 1e-6), False)):
+        wrong = {"y": right["y"].copy()}
+        wrong["y"][0, 1] *= 1 + error
+        assert judged([right], [wrong], tolerance).passed is passes
