@@ -16,6 +16,7 @@ from dwca_export.loading.input_shapes import shapes_of_card
 from dwca_export.loading.sniff import sniff
 from dwca_export.loading.source import Request
 from dwca_export.loading.text import printable
+from dwca_export.paths import path_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,7 @@ def load(
     """
     if arch_args is not None and arch is None:
         raise UsageError("it needs --arch", where="--arch-args", hint="name the factory that takes these arguments")
+    check_path(path)
     _check_packages(trust)
     request = Request(path, arch, arch_args, tuple(trust), trust_all)
     try:
@@ -61,6 +63,17 @@ def load(
     except DwcaExportError as error:
         error.where = error.where or f"load: {printable(str(path))}"
         raise
+
+
+def check_path(path: Path) -> None:
+    """Refuse a path that the readers do not take; whether there is a file is for `load` to find out.
+
+    Raises:
+        InputRefusedError: It is not UTF-8.
+    """
+    if fault := path_fault(path):
+        hint = "rename the file, or the folder that it is in"
+        raise InputRefusedError(fault, where=f"load: {printable(str(path))}", hint=hint)
 
 
 def _check_packages(trust: Sequence[str]) -> None:

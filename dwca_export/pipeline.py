@@ -13,7 +13,7 @@ from dwca_export import bundle
 from dwca_export.conversion import Opener, convert
 from dwca_export.errors import UsageError
 from dwca_export.generalise import generalise
-from dwca_export.load import load
+from dwca_export.load import check_path, load
 from dwca_export.manifest import Facts, describe, metadata
 from dwca_export.ncnn.graph import from_model
 from dwca_export.ncnn.weights import to_fp16, write_weights
@@ -73,6 +73,7 @@ def export(request: ExportRequest, progress: Progress | None = None) -> Export:
         ParityError: What came out does not compute the same.
     """
     progress = progress or Progress(quiet=True)
+    check_path(request.model)  # before that of the bundle, which is named after it
     target = bundle.bundle_folder(request.model, request.out)
     check_target(target, force=request.force, sources=[path for path in (request.model, request.images) if path])
     if request.images is not None and not request.images.exists():  # which the hops would find out last

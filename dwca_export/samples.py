@@ -13,7 +13,7 @@ import numpy as np
 
 from dwca_export.errors import InputRefusedError, UsageError
 from dwca_export.images import MAX_CHANNELS, SUFFIXES, fit_image, read_image
-from dwca_export.loading.text import one_line
+from dwca_export.loading.text import one_line, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +186,9 @@ def _from_folder(path: Path, preprocessing: Preprocessing) -> SampleSource:
         raise InputRefusedError(f"cannot be listed: {error.strerror}", where=str(path)) from error
     if not files:
         raise InputRefusedError("no image in the folder", where=str(path), hint="PNG, JPEG, BMP, WebP, TIFF or PNM")
-    return SampleSource("images", f"{len(files)} images of {path.name}/", files=files, preprocessing=preprocessing)
+    return SampleSource(
+        "images", f"{len(files)} images of {printable(path.name)}/", files=files, preprocessing=preprocessing
+    )
 
 
 def _from_arrays(
@@ -196,7 +198,9 @@ def _from_arrays(
     pixels = arrays.get("images", sole)
     if pixels is not None and pixels.dtype == np.uint8 and pixels.ndim in _IMAGE_RANKS:
         images = _images(pixels, path)
-        return SampleSource("images", f"{len(images)} images of {path.name}", images, preprocessing=preprocessing)
+        return SampleSource(
+            "images", f"{len(images)} images of {printable(path.name)}", images, preprocessing=preprocessing
+        )
     named = arrays if sole is None else {inputs[0].name: sole}
     for spec in inputs:
         _check_array(spec, named.get(spec.name), path)
@@ -209,7 +213,7 @@ def _from_arrays(
         {spec.name: np.ascontiguousarray(named[spec.name][index : index + 1]) for spec in inputs}
         for index in range(counts.pop())
     )
-    return SampleSource("arrays", f"{len(samples)} samples of {path.name}", arrays=samples, seed=seed)
+    return SampleSource("arrays", f"{len(samples)} samples of {printable(path.name)}", arrays=samples, seed=seed)
 
 
 def _images(pixels: np.ndarray, path: Path) -> tuple[np.ndarray, ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from dwca_export.bundle import MANIFEST
 from dwca_export.errors import UsageError
+from dwca_export.paths import path_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,8 +47,11 @@ def check_target(target: Path, *, force: bool, sources: Sequence[Path] = ()) -> 
         sources: Files that are read to make it.
 
     Raises:
-        UsageError: There is an older bundle and no `force`, something else is in the way, or a source lies in it.
+        UsageError: There is an older bundle and no `force`, something else is in the way, a source lies in it, or its
+            path is not UTF-8.
     """
+    if fault := path_fault(target):
+        raise UsageError(fault, where=str(target), hint=_ELSEWHERE)
     with _place_to_blame(target):
         if not target.exists() and not target.is_symlink():
             return

@@ -6,6 +6,8 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +40,8 @@ def build(arch: str, arguments: Mapping[str, Any]) -> nn.Module:
         What the factory returned, out of the wrappers of torch.compile and DataParallel.
 
     Raises:
-        UsageError: `arch` is not of that form, or names a file or factory that does not exist.
+        UsageError: `arch` is not of that form, names a file or factory that does not exist, or the factory takes other
+            arguments.
         InputRefusedError: The import or the factory fails, or it gives something other than a module.
     """
     target, colon, name = arch.rpartition(":")
@@ -97,7 +100,7 @@ def _execute(file: Path, arch: str) -> ModuleType:
     if loaded is not None or not name.isidentifier() or name in sys.stdlib_module_names:
         if loaded is not None and getattr(loaded, "__file__", None) == str(file):
             return loaded
-        name = f"arch_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+        name = f"arch_{hashlib.sha256(os.fsencode(file)).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UsageError(f"{printable(str(file))} is not a Python file", where="--arch", hint=f"write {EXAMPLE}")
@@ -151,6 +154,7 @@ def _proposal(module: ModuleType, name: str) -> str:
 
 def _call(factory: Any, arch: str, arguments: Mapping[str, Any]) -> nn.Module:
     given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    _check_arguments(factory, arch, arguments, given)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # what the checkpoint does not hold is the same in every run
@@ -166,6 +170,21 @@ def _call(factory: Any, arch: str, arguments: Mapping[str, Any]) -> nn.Module:
             hint="name the function or class that gives the network itself",
         )
     return unwrap(network)
+
+
+def _check_arguments(factory: Any, arch: str, arguments: Mapping[str, Any], given: str) -> None:
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # written in C: it says itself what it does not take
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise UsageError(
+            f"the factory {arch} cannot be called with ({printable(given)}): {error}",
+            where="--arch-args",
+            hint=f"its arguments are {printable(str(signature))}",
+        ) from error
 
 
 def unwrap(network: nn.Module) -> nn.Module:

@@ -175,7 +175,8 @@ def test_weights_of_another_size(refused, models, place):
 
 def test_arguments_that_the_factory_does_not_take(refused, models, place):
     shutil.copy(models / "state.pt", place / "bad.pt")
-    assert "depth" in refused(3, place / "bad.pt", "--arch", ARCH, "--arch-args", '{"depth": 3}', "--shape", SHAPE)
+    error = refused(2, place / "bad.pt", "--arch", ARCH, "--arch-args", '{"depth": 3}', "--shape", SHAPE)
+    assert all(fragment in error for fragment in ("--arch-args", "depth=3", "its arguments are (", "classes")), error
 
 
 def test_a_state_dict_without_arch(refused, models, place):
@@ -424,6 +425,40 @@ def test_paths_with_spaces_and_other_letters(invoke, relu_onnx, tmp_path, monkey
     assert ran.out.splitlines()[-1] == f"bundle: {bundle}"
     command = [sys.executable, bundle / "infer.py"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["bad\udcff.onnx", "folder\udcff/bad.onnx"])
+def test_a_model_whose_path_is_no_utf8(invoke, relu_onnx, tmp_path, name):
+    model = tmp_path / name
+    model.parent.mkdir(exist_ok=True)
+    shutil.copy(relu_onnx, model)
+    before = contents(tmp_path)
+    for out in ([], ["--out", tmp_path]):
+        ran = invoke(model, *out)
+        assert ran.code == 3, ran.err
+        assert (
+            f"error: load: {str(model).encode('ascii', 'backslashreplace').decode()}: the path is not UTF-8" in ran.err
+        )
+        assert "rename" in ran.err
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["out\udcff", "x\udcff_ncnn_model"])
+def test_a_bundle_whose_path_is_no_utf8(invoke, relu_onnx, tmp_path, name):
+    ran = invoke(relu_onnx, "--out", tmp_path / name)
+    assert ran.code == 2, ran.err
+    assert "the path is not UTF-8" in ran.err
+    assert "--out" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_whose_path_is_no_utf8(invoke, relu_onnx, tmp_path):
+    data = tmp_path / "data\udcff.npy"
+    with data.open("wb") as file:
+        np.save(file, np.random.default_rng(0).standard_normal((3, 3, 8, 6), np.float32))
+    ran = invoke(relu_onnx, "--out", tmp_path / "out", "--images", data)
+    assert ran.code == 0, ran.err
+    assert r"3 samples of data\udcff.npy" in ran.out
 
 
 def test_a_network_without_attention_is_exported_and_says_so(invoke, relu_onnx, tmp_path):

@@ -36,6 +36,9 @@ def classifier(width: int = 8):
 def nothing():
     return None
 
+def needy(*, width: int):
+    return Net(width)
+
 def picky():
     raise ValueError("no such luck\\nsecond line")
 
@@ -179,7 +182,6 @@ def test_a_factory_that_cannot_be_called_is_a_usage_error(nets: Path) -> None:
     [
         ("picky", {}, "ValueError: no such luck"),
         ("leaves", {}, "SystemExit"),
-        ("classifier", {"depth": 3}, "depth=3.*unexpected keyword"),
         ("nothing", {}, "returned a NoneType"),
         ("Config", {}, "returned a Config"),
     ],
@@ -191,6 +193,15 @@ def test_a_factory_that_fails_is_named_with_its_error(
         build(f"nets.py:{name}", arguments)
     assert f"nets.py:{name}" in caught.value.what
     assert "\n" not in caught.value.what
+
+
+def test_arguments_that_a_factory_does_not_take_are_a_usage_error(nets: Path) -> None:
+    with pytest.raises(UsageError, match=r"depth=3.*unexpected keyword argument 'depth'") as caught:
+        build("nets.py:classifier", {"depth": 3})
+    assert caught.value.where == "--arch-args"
+    assert "width" in caught.value.hint
+    with pytest.raises(UsageError, match="missing a required"):
+        build("nets.py:needy", {})
 
 
 @pytest.mark.parametrize(
