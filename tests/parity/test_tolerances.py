@@ -15,6 +15,8 @@ def seeded(*shape, seed=0):
 def test_every_number_has_its_reason(tolerance):
     assert tolerance.reason
     assert 0 < tolerance.relative_l2 <= tolerance.relative_max < 1
+    assert tolerance.relative_l2 < tolerance.channel_l2 < 1
+    assert tolerance.contrast > 1
 
 
 def test_weights_of_less_precision_have_the_wider_tolerance():

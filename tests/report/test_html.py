@@ -37,7 +37,7 @@ class Page(HTMLParser):
 def test_it_is_well_formed(manifest):
     read = Page(page(manifest))
     assert read.seen.count("h1") == 1
-    assert read.seen.count("table") == 3
+    assert read.seen.count("table") == 4
     assert "trunk.0" in read.texts
 
 
@@ -59,16 +59,17 @@ def test_names_are_escaped_wherever_they_stand(manifest):
     manifest["notes"] = manifest["changes"] = [_EVIL]
     manifest["tools"] = {"torch": _EVIL}
     manifest["proven"][0]["samples"]["origin"] = _EVIL
+    manifest["contrasts"][0]["reference"] = manifest["contrasts"][0]["output"] = _EVIL
     for comparison in manifest["parity"]:
         comparison["reference"] = comparison["candidate"] = comparison["outputs"][0]["output"] = _EVIL
     read = Page(page(manifest))
     assert "script" not in read.seen
-    assert sum("alert" in text for text in read.texts) >= 14
+    assert sum("alert" in text for text in read.texts) >= 16
 
 
 def test_without_blocks_it_says_so(manifest):
     manifest["blocks"] = []
-    assert Page(page(manifest)).seen.count("table") == 2
+    assert Page(page(manifest)).seen.count("table") == 3
 
 
 def test_it_says_for_which_sizes_the_network_is(manifest):

@@ -1,15 +1,33 @@
 from __future__ import annotations
 
-from dwca_export.report.rows import block_table, parity_table
+from dwca_export.report.rows import block_table, contrast_table, parity_table
 
 
 def test_parity(manifest):
     table = parity_table(manifest)
     assert table.rows == (
-        ("torch", "ONNX", "scores", "8.8e-08", "3.0e-08", "141", "100 %"),
-        ("ONNX", "ncnn fp32", "scores", "equal", "equal", "", "100 %"),
+        ("torch", "ONNX", "scores", "8.8e-08", "", "3.0e-08", "141", "100 %"),
+        ("ONNX", "ncnn fp32", "scores", "equal", "", "equal", "", "100 %"),
     )
     assert all(len(row) == len(table.head) for row in table.rows)
+
+
+def test_outputs_with_channels_show_the_worst(manifest):
+    manifest["parity"][0]["outputs"][0].update(channel="channel 5 of axis 1", channel_l2=3.21e-5)
+    manifest["parity"][1]["outputs"][0].update(channel="channel 0 of axis 1", channel_l2=0.0)
+    assert [row[4] for row in parity_table(manifest).rows] == ["3.2e-05", "equal"]
+
+
+def test_contrasts(manifest):
+    manifest["contrasts"].append(
+        {**manifest["contrasts"][0], "output": "a\x1b", "verdict": "weak", "channel_l2": 0.002}
+    )
+    table = contrast_table(manifest)
+    assert table.rows == (
+        ("torch", "scores", "strong", "3.1e-01", ""),
+        ("torch", r"a\x1b", "weak", "3.1e-01", "2.0e-03"),
+    )
+    assert len(table.head) == len(table.rows[0])
 
 
 def test_figures_are_never_better_than_the_truth(manifest):
