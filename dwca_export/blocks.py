@@ -18,6 +18,8 @@ _POOLING = {"AveragePool", "ReduceMean", "GlobalAveragePool"}
 _ACTIVATIONS = {"HardSwish", "Relu", "Clip", "HardSigmoid", "Sigmoid", "Mul", "Div", "Add"}
 _SPLITS = {"Split", "Slice"}
 _STRIPS = 2
+_CHANNELS = (1, -3)
+_RANK = 4  # N, C, H, W
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,10 @@ class _Graph:
 
 
 def _block(graph: _Graph, concat: Any) -> Block | None:
-    if concat.op_type != "Concat" or len(concat.input) != _STRIPS:
+    if concat.op_type != "Concat" or len(concat.input) != _STRIPS or attribute(concat, "axis", 0) in _CHANNELS:
         return None
-    pools = [graph.above(value, _MOVES) for value in concat.input]
-    if any(pool is None or pool.op_type not in _POOLING for pool in pools):
-        return None
-    gated = pools[0].input[0]
-    if pools[1].input[0] != gated or {tuple(_strip(graph, pool)) for pool in pools} != {(True, False), (False, True)}:
+    gated = _gated(graph, *concat.input)
+    if gated is None:
         return None
     chain = list(itertools.takewhile(lambda node: node.op_type not in _SPLITS, graph.below(concat.output[0])))
     if not chain or not _is_pointwise(graph, chain[0]) or not _is_gate(graph, gated, concat.output[0]):
@@ -130,13 +129,41 @@ def _block(graph: _Graph, concat: Any) -> Block | None:
     )
 
 
-def _strip(graph: _Graph, pool: Any) -> tuple[bool, bool]:
-    """Whether a pooling averages away the height, and the width."""
+def _gated(graph: _Graph, first: str, second: str) -> str | None:
+    """The value of which one of two is the mean along H and the other the mean along W, or None."""
+    others = {value: (along_h, along_w) for value, along_h, along_w in _strips(graph, second)}
+    for value, along_h, along_w in _strips(graph, first):
+        other_h, other_w = others.get(value, (False, False))
+        if (along_h and other_w) or (along_w and other_h):
+            return value
+    return None
+
+
+def _strips(graph: _Graph, value: str) -> Iterator[tuple[str, bool, bool]]:
+    """The values that this one may be a strip of, and whether it is their mean along H, and along W.
+
+    A mean of one number is that number, so a value of height 1 is its own mean along H.
+    """
+    while True:
+        shape = graph.shapes.get(value, [])
+        if len(shape) == _RANK and 1 in shape[2:]:
+            yield value, shape[2] == 1, shape[3] == 1
+        node = graph.producers.get(value)
+        if node is None or node.op_type not in _MOVES | _POOLING:
+            return
+        if node.op_type in _POOLING:
+            yield node.input[0], *_means(graph, node)
+            return
+        value = node.input[0]
+
+
+def _means(graph: _Graph, pool: Any) -> tuple[bool, bool]:
+    """Whether a pooling averages along the height, and along the width, and along that axis only."""
     before, after = graph.shapes.get(pool.input[0], []), graph.shapes.get(pool.output[0], [])
-    if len(before) != 4:  # noqa: PLR2004  N, C, H, W
+    if len(before) != _RANK or (before == after and set(attribute(pool, "kernel_shape", [1])) != {1}):
         return False, False
-    if len(after) == len(before):
-        return after[2] < before[2] and after[2] == 1, after[3] < before[3] and after[3] == 1
+    if len(after) == _RANK:
+        return after[2:] == [1, before[3]], after[2:] == [before[2], 1]
     return after == [*before[:2], before[3]], after == before[:3]
 
 

@@ -560,3 +560,4 @@ def test_strips_of_one_number(net, model, tmp_path, size):
         assert list(tmp_path.iterdir()) == []
         return
     assert worst_error(net, made.bundle, map(noise, [shape])) < 1e-5
+    assert [block["name"] for block in made.manifest["blocks"]] == ["block"]
