@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 _LIMIT = 200
+_TORCHSCRIPT = "The following operation failed in the TorchScript interpreter"
+_ERROR = re.compile(r"^(?:\w+\.)*(\w+): (\S.*)", re.MULTILINE)  # code is indented, and paths have slashes
 
 
 def printable(text: str) -> str:
@@ -25,8 +29,12 @@ def one_line(error: BaseException) -> str:
         error: The exception.
 
     Returns:
-        Its type and the first line of its message.
+        Its type and the first line of its message; of what failed inside TorchScript, the error behind the traceback.
     """
-    message = str(error).strip().splitlines()
+    message = str(error).strip()
+    if message.startswith(_TORCHSCRIPT):
+        inner = _ERROR.search(message.rpartition("Traceback of TorchScript")[2])
+        if inner:
+            return printable(f"{inner[1]}: {inner[2]}")
     name = type(error).__name__
-    return f"{name}: {printable(message[0])}" if message else name
+    return f"{name}: {printable(message.splitlines()[0])}" if message else name
