@@ -1,0 +1,81 @@
+"""The command `dwca-parity`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from dwca_export.cli import parity_options as options  # noqa: TC001  typer reads annotations at run time
+from dwca_export.cli.options import Interrupts, end, run, start
+from dwca_export.errors import ParityError
+
+if TYPE_CHECKING:
+    from dwca_export.audit.check import CheckRequest
+
+_EPILOG = (
+    "Exit codes: 0 passed, 1 internal error, 2 usage, 3 bundle or data refused, 4 ncnn does not run the network, "
+    "5 parity failed, 130 interrupted."
+)
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(epilog=_EPILOG)
+def parity(
+    bundle: options.Bundle,
+    mode: options.Modes = None,
+    threads: options.Threads = 1,
+    images: options.Images = None,
+    tolerance: options.Tolerances = None,
+    allow_older_ncnn: options.AllowOlder = False,
+    all_layers: options.AllLayers = False,
+    junit: options.Junit = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+    version: options.Version = False,  # noqa: ARG001  its callback does the work
+) -> int:
+    """Run a bundle on this machine and find the first layer that computes something else than the original network."""
+    failed = False
+
+    def command(_: Interrupts) -> None:
+        nonlocal failed
+        from dwca_export.audit.check import check_bundle
+        from dwca_export.audit.document import describe
+        from dwca_export.cli.parity_output import Output
+
+        output = Output(bundle, junit=junit, as_json=as_json, quiet=quiet, all_layers=all_layers)
+        with output.reporting_errors():
+            document = describe(check_bundle(_request(bundle, mode, threads, images, tolerance, allow_older_ncnn)))
+        output.show(document)
+        failed = document["verdict"] != "passed"
+
+    return run(command, as_json=as_json, debug=debug) or (ParityError.exit_code if failed else 0)
+
+
+def _request(
+    bundle: Path,
+    modes: list[str] | None,
+    threads: int,
+    images: Path | None,
+    tolerances: list[str] | None,
+    allow_older_ncnn: bool,
+) -> CheckRequest:
+    from dwca_export.audit.check import CheckRequest
+    from dwca_export.cli.parity_settings import parse_setting, read_settings, with_settings
+    from dwca_export.runners.ncnn import MODES
+
+    settings = (*read_settings(Path.cwd()), *map(parse_setting, tolerances or ()))
+    table, notes = with_settings(settings)
+    return CheckRequest(bundle, tuple(modes or MODES), threads, table, images, allow_older_ncnn, notes)
+
+
+def main() -> None:
+    """Entry point."""
+    end(start(app))
+
+
+if __name__ == "__main__":
+    main()

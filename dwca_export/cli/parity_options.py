@@ -1,0 +1,53 @@
+"""The options of `dwca-parity`, each with what it accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from dwca_export import __version__
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"dwca-parity {__version__}")
+        raise typer.Exit
+
+
+Bundle: TypeAlias = Annotated[Path, typer.Argument(help="Folder that dwca-export wrote.", metavar="BUNDLE")]
+Modes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mode",
+        help="Precision of ncnn's arithmetic: fp32, fp16-storage, fp16-arithmetic or bf16-storage; repeat for more. "
+        "[default: all]",
+        metavar="MODE",
+    ),
+]
+Threads: TypeAlias = Annotated[int, typer.Option(help="Threads that ncnn may use.", min=1, max=1024, metavar="N")]
+Images: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your data, on which the modes are compared with fp32: a folder of images, a .npy or a .npz.",
+        metavar="PATH",
+    ),
+]
+Tolerances: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tolerance", help="Set a tolerance, as in fp32.relative_l2=0.001; repeat for more.", metavar="NAME=VALUE"
+    ),
+]
+AllowOlder: TypeAlias = Annotated[
+    bool, typer.Option("--allow-older-ncnn", help="Use an ncnn that is older than the one that made the bundle.")
+]
+AllLayers: TypeAlias = Annotated[bool, typer.Option("--all-layers", help="Show every layer, not the worst only.")]
+Junit: TypeAlias = Annotated[Path | None, typer.Option(help="Write a JUnit report.", metavar="FILE")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Print tracebacks.")]
+Version: TypeAlias = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+]
