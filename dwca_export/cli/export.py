@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from dwca_export import __version__
-from dwca_export.cli.options import end, parse_json_object, printing, run, start
+from dwca_export.cli.options import Interrupts, end, parse_json_object, printing, run, start
 from dwca_export.errors import UsageError
 from dwca_export.progress import Progress
 from dwca_export.request import ExportRequest
@@ -103,7 +103,7 @@ def export(
 ) -> int:
     """Convert a trained network to ncnn and prove that it still computes the same numbers."""
 
-    def command() -> None:
+    def command(interrupts: Interrupts) -> None:
         request = ExportRequest(
             model=model,
             out=out,
@@ -122,7 +122,8 @@ def export(
         )
         _require_packages()
         gc.disable()  # torch makes millions of objects that stay: looking for garbage takes a fifth of the time
-        from dwca_export.pipeline import export as run_export
+        with interrupts.held():
+            from dwca_export.pipeline import export as run_export
         from dwca_export.report.text import print_report
 
         progress = Progress(quiet=quiet or as_json)

@@ -66,7 +66,7 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def run(command: Callable[[], None], *, as_json: bool, debug: bool) -> int:
+def run(command: Callable[[Interrupts], None], *, as_json: bool, debug: bool) -> int:
     """Run a command.
 
     Errors go to standard error, and with `as_json` as a document to standard output; a traceback only with `debug`.
@@ -74,24 +74,27 @@ def run(command: Callable[[], None], *, as_json: bool, debug: bool) -> int:
     Returns:
         The exit code.
     """
-    signals = _Signals()
+    interrupts = Interrupts()
     try:
-        command()
+        command(interrupts)
     except KeyboardInterrupt:
         return _fail(InterruptedExportError("interrupted"), as_json=as_json)
     except Exception as error:  # the last line of defence: no traceback reaches the user unasked
         if debug:
             traceback.print_exc()
         # An interrupt that somebody made another error of on its way up is one still.
-        return _fail(InterruptedExportError("interrupted") if signals.received else _known(error), as_json=as_json)
+        return _fail(InterruptedExportError("interrupted") if interrupts.received else _known(error), as_json=as_json)
     finally:
-        signals.ignore()  # all is done: what comes now is too late
+        interrupts.ignore()  # all is done: what comes now is too late
     return 0
 
 
 @contextlib.contextmanager
-def printing() -> Iterator[None]:
+def printing(hint: str = "the bundle is complete; its manifest.json says the same") -> Iterator[None]:
     """Print a result, all of it.
+
+    Args:
+        hint: What the user has without it.
 
     Raises:
         UsageError: Standard output does not take it.
@@ -103,7 +106,7 @@ def printing() -> Iterator[None]:
         raise UsageError(
             f"the result cannot be printed: {error.strerror}",
             where="standard output",
-            hint="the bundle is complete; its manifest.json says the same",
+            hint=hint,
         ) from error
 
 
@@ -115,24 +118,41 @@ def end(code: int) -> NoReturn:
     os._exit(code)
 
 
-class _Signals:
+class Interrupts:
     """Makes every signal that asks the process to end a KeyboardInterrupt, so that all clean up alike."""
 
     def __init__(self) -> None:
         self.received = False
+        self._held = False
         known = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
         # What is ignored stays so: nohup, background jobs.
         self.numbers = [number for number in known if number and signal.getsignal(number) != signal.SIG_IGN]
         for number in self.numbers:
             signal.signal(number, self._interrupt)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep interrupts for the end of the block.
+
+        `import torch` calls Python from C++ that takes any exception for a reason to abort the process.
+        """
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self.received:
+            raise KeyboardInterrupt
+
     def ignore(self) -> None:
+        """Let the process end as it would have."""
         for number in self.numbers:
             signal.signal(number, signal.SIG_IGN)
 
-    def _interrupt(self, signum: int, frame: object) -> NoReturn:  # noqa: ARG002  the signature of a signal handler
+    def _interrupt(self, signum: int, frame: object) -> None:  # noqa: ARG002  the signature of a signal handler
         self.received = True
-        raise KeyboardInterrupt
+        if not self._held:
+            raise KeyboardInterrupt
 
 
 def _known(error: Exception) -> DwcaExportError:

@@ -8,11 +8,48 @@ import subprocess
 import pytest
 from commands import ARCH, PROGRAM, SHAPE, child_environment, contents
 
+from dwca_export.cli.options import Interrupts
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def as_from_a_terminal():
     """Background jobs and nohup ignore signals and hand that down; the program would respect it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture
+def interrupts():
+    """The handlers of the command, in this process."""
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
+    yield Interrupts()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def import_something(number, interrupts, passed):
+    with interrupts.held():
+        signal.raise_signal(number)
+        passed.append("the middle")
+    passed.append("the end")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupt_can_be_held(interrupts, number):
+    """C++ that calls Python may abort the process if it comes in the middle."""
+    passed = []
+    with pytest.raises(KeyboardInterrupt):
+        import_something(number, interrupts, passed)
+    assert passed == ["the middle"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+
+
+def test_nothing_held_is_no_interrupt(interrupts):
+    with interrupts.held():
+        pass
+    assert not interrupts.received
 
 
 @pytest.mark.parametrize(
