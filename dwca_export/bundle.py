@@ -23,6 +23,7 @@ SUFFIX = "_ncnn_model"
 PARAM = "model.ncnn.param"
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+LAYERS = "layers.json"
 
 # YAML 1.1, 5.1 and 5.4: what is not printable, and what ends a line.
 _UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -57,14 +58,24 @@ def write_golden(
     samples: Sequence[Mapping[str, np.ndarray]],
     outputs: Sequence[Mapping[str, np.ndarray]],
     taps: Mapping[str, np.ndarray],
+    blobs: Mapping[str, np.ndarray],
 ) -> None:
-    """Record tensors as `input/<sample>/<name>`, `output/<sample>/<name>` and, for the first sample, `tap/<name>`."""
+    """Record tensors.
+
+    Args:
+        path: The `.npz` to write.
+        samples: Inputs, recorded as `input/<sample>/<name>`.
+        outputs: What the original network makes of them: `output/<sample>/<name>`.
+        taps: Of the first sample, values of the original network: `tap/<name>`.
+        blobs: Of the first sample, what ncnn computes in all other blobs: `blob/<name>`.
+    """
     arrays: dict[str, Any] = {}
     for key, tensors in (("input", samples), ("output", outputs)):
         arrays.update(
             {f"{key}/{index}/{name}": array for index, one in enumerate(tensors) for name, array in one.items()}
         )
     arrays.update({f"tap/{name}": array for name, array in taps.items()})
+    arrays.update({f"blob/{name}": array for name, array in blobs.items()})
     np.savez_compressed(path, **arrays)
 
 

@@ -13,6 +13,7 @@ from dwca_export import bundle
 from dwca_export.artifacts import TorchModel
 from dwca_export.blocks import find_blocks
 from dwca_export.parity.contrast import caveats
+from dwca_export.parity.measure import figures
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.report.visible import visible
 from dwca_export.shapes import shapes_text
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from dwca_export.conversion import Conversion
     from dwca_export.parity.contrast import Contrast
     from dwca_export.parity.judge import Comparison
-    from dwca_export.parity.measure import Measurement
     from dwca_export.request import ExportRequest
     from dwca_export.samples import Feeds, SampleSource
     from dwca_export.sizes import SizePlan
@@ -197,19 +197,8 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "candidate": comparison.candidate,
         "tolerance": comparison.tolerance,
         "passed": comparison.passed,
-        "outputs": [_measurement(measurement) for measurement in comparison.measurements],
+        "outputs": [figures(measurement) for measurement in comparison.measurements],
     }
-
-
-def _measurement(measurement: Measurement) -> dict[str, Any]:
-    """JSON has no infinity: equal tensors have an SQNR of null."""
-    figures = asdict(measurement)
-    del figures["fault"]
-    figures["channel"] = str(measurement.channel or "")
-    figures["channel_l2"] = measurement.channel.relative_l2 if measurement.channel else None
-    figures["shape"] = list(measurement.shape)
-    figures["sqnr_db"] = measurement.sqnr_db if math.isfinite(measurement.sqnr_db) else None
-    return figures
 
 
 def _notes(facts: Facts, blocks: Sequence[object]) -> list[str]:

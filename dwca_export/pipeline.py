@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dwca_export import bundle
+from dwca_export.alignment import Alignment, align, require
+from dwca_export.alignment import document as alignment_document
 from dwca_export.conversion import Opener, convert
-from dwca_export.errors import UsageError
+from dwca_export.errors import ConversionError, ParityError, UsageError
 from dwca_export.generalise import generalise
 from dwca_export.load import check_path, load
 from dwca_export.manifest import Facts, describe, metadata
@@ -110,7 +112,7 @@ def _export(request: ExportRequest, loaded: LoadedModel, shapes: Shapes, tools: 
         shipped = _write_networks(tools.folder, network, request.precisions)
         hop.says(f"{len(network.param.layers)} layers; passes: {', '.join(passes) or 'none'}")
     with progress.hop("parity") as hop:
-        proof = _prove(base, shipped, samples, child)
+        proof, alignment = _prove(base, network, shipped, samples, child)
         proofs = [proof, *_prove_sizes(opener, plan, shipped, source, child)]
         comparisons = [comparison for one in proofs for comparison in one.comparisons]
         contrasts = [contrast for one in proofs for contrast in one.contrasts]
@@ -119,7 +121,7 @@ def _export(request: ExportRequest, loaded: LoadedModel, shapes: Shapes, tools: 
     with progress.hop("bundle") as hop:
         rewrites = (*base.rewrites, *(f"any size: {name}" for name in generalised), *passes)
         facts = Facts(request, loaded, base, network, source, samples, comparisons, contrasts, plan, rewrites)
-        document = _write_bundle(tools.folder, facts, proof)
+        document = _write_bundle(tools.folder, facts, proof, alignment)
         hop.says(f"{len(document['files']) + 1} files")
     return document
 
@@ -181,9 +183,29 @@ def _write_raw(folder: Path, model: NcnnModel) -> Shipped:
     return raw
 
 
-def _prove(base: Conversion, shipped: Sequence[Shipped], samples: Sequence[Feeds], child: NcnnChild) -> Proof:
+def _prove(
+    base: Conversion, network: NcnnModel, shipped: Sequence[Shipped], samples: Sequence[Feeds], child: NcnnChild
+) -> tuple[Proof, Alignment]:
+    """Prove the outputs, and then every value on the way that the hops have in common."""
     with tempfile.TemporaryDirectory(prefix="dwca-raw-") as name:
-        return prove(base, [_write_raw(Path(name), base.ncnn), *shipped], samples, child)
+        try:
+            proof = prove(base, [_write_raw(Path(name), base.ncnn), *shipped], samples, child)
+        except ParityError as error:
+            error.what += _located(base, network, shipped, samples[0])
+            raise
+    return proof, require(align(base, network, shipped[0], samples[0]))
+
+
+def _located(base: Conversion, network: NcnnModel, shipped: Sequence[Shipped], sample: Feeds) -> str:
+    """Where an error in the outputs arises, to be put behind it; empty if no hop tells."""
+    for one in shipped:
+        try:
+            require(align(base, network, one, sample))
+        except ParityError as error:
+            return f"; {error.what}"
+        except ConversionError:  # what is broken may not even run
+            continue
+    return ""
 
 
 def _prove_sizes(
@@ -196,11 +218,12 @@ def _prove_sizes(
     return proofs
 
 
-def _write_bundle(folder: Path, facts: Facts, proof: Proof) -> dict[str, Any]:
+def _write_bundle(folder: Path, facts: Facts, proof: Proof, alignment: Alignment) -> dict[str, Any]:
     """Write everything but the networks, which are there already; the manifest comes last, with the hashes."""
     network, onnx_model = facts.network, facts.conversion.onnx[-1][1]
     taps = {tap.name: proof.taps[tap.name] for tap in network.tapped}
-    bundle.write_golden(folder / bundle.GOLDEN, facts.samples, proof.outputs, taps)
+    bundle.write_golden(folder / bundle.GOLDEN, facts.samples, proof.outputs, taps, alignment.blobs)
+    bundle.write_json(folder / bundle.LAYERS, alignment_document(alignment))
     (folder / "model.onnx").write_bytes(onnx_model.proto.SerializeToString(deterministic=True))
     precision = "fp32" if "fp32" in facts.request.precisions else "fp16-weights"
     tolerance = TOLERANCES[precision].relative_max

@@ -40,7 +40,7 @@ def to_onnx(model: TorchModel) -> OnnxModel:
     arguments = tuple(torch.zeros(spec.shape) for spec in model.inputs)
     try:
         with _quiet():
-            proto, calls = _export(model, arguments)
+            proto, program = _export(model, arguments)
     except Exception as error:  # the exporter raises what it meets
         raise ConversionError(
             f"torch.onnx.export fails: {_first_cause(error)}",
@@ -48,24 +48,26 @@ def to_onnx(model: TorchModel) -> OnnxModel:
             hint="make forward free of data-dependent Python; see torch.export's documentation",
         ) from error
     wrapper = "" if isinstance(model.program, torch.export.ExportedProgram) else _WRAPPER
-    return OnnxModel(proto, model.inputs, model.outputs, _scopes(proto, wrapper, calls))
+    return OnnxModel(proto, model.inputs, model.outputs, _scopes(proto, wrapper, _calls(program)), program)
 
 
-def _export(model: TorchModel, arguments: tuple[torch.Tensor, ...]) -> tuple[Any, Calls]:
+def _export(
+    model: TorchModel, arguments: tuple[torch.Tensor, ...]
+) -> tuple[Any, torch.export.ExportedProgram | None]:
     # The exporter would not mind an output that is called as one of its inner values.
     wanted = {
         **{f"dwca.input.{index}": spec.name for index, spec in enumerate(model.inputs)},
         **{f"dwca.output.{index}": spec.name for index, spec in enumerate(model.outputs)},
     }
     count = len(model.inputs)
-    proto, calls = _run_exporter(model, arguments, list(wanted)[:count], list(wanted)[count:])
+    proto, program = _run_exporter(model, arguments, list(wanted)[:count], list(wanted)[count:])
     rename_values(proto.graph, wanted)
-    return proto, calls
+    return proto, program
 
 
 def _run_exporter(
     model: TorchModel, arguments: tuple[torch.Tensor, ...], input_names: list[str], output_names: list[str]
-) -> tuple[Any, Calls]:
+) -> tuple[Any, torch.export.ExportedProgram | None]:
     names: dict[str, Any] = {"input_names": input_names, "output_names": output_names}
     if isinstance(model.program, torch.jit.ScriptModule):
         import onnx
@@ -73,11 +75,15 @@ def _run_exporter(
         buffer = io.BytesIO()
         destination: Any = buffer  # the tracing exporter writes to file objects too, its signature does not say so
         torch.onnx.export(model.program, arguments, destination, dynamo=False, **names)
-        return onnx.load_from_string(buffer.getvalue()), {}
+        return onnx.load_from_string(buffer.getvalue()), None
     program = torch.onnx.export(model.program, arguments, dynamo=True, verbose=False, **names)
     assert program is not None  # noqa: S101  None only when a file is given
-    nodes = program.exported_program.graph.nodes if program.exported_program else ()
-    return program.model_proto, {node.name: tuple(node.meta.get("nn_module_stack") or ()) for node in nodes}
+    return program.model_proto, program.exported_program
+
+
+def _calls(program: torch.export.ExportedProgram | None) -> Calls:
+    nodes = program.graph.nodes if program is not None else ()
+    return {node.name: tuple(node.meta.get("nn_module_stack") or ()) for node in nodes}
 
 
 @contextlib.contextmanager

@@ -84,13 +84,14 @@ def test_json_has_no_word_for_it(tmp_path, value):
 
 def golden(path):
     array = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
-    write_golden(path, [{"x": array}, {"x": array + 1}], [{"y": array}, {"y": array * 2}], {"block.0": array[0]})
+    samples, outputs = [{"x": array}, {"x": array + 1}], [{"y": array}, {"y": array * 2}]
+    write_golden(path, samples, outputs, {"block.0": array[0]}, {"7": array[0, 0]})
 
 
 def test_golden_tensors_are_named_by_purpose_sample_and_tensor(tmp_path):
     golden(tmp_path / "golden.npz")
     with np.load(tmp_path / "golden.npz") as archive:
-        assert archive.files == ["input/0/x", "input/1/x", "output/0/y", "output/1/y", "tap/block.0"]
+        assert archive.files == ["input/0/x", "input/1/x", "output/0/y", "output/1/y", "tap/block.0", "blob/7"]
         np.testing.assert_array_equal(archive["output/1/y"], [[[0, 2, 4], [6, 8, 10]]])
         assert archive["tap/block.0"].shape == (2, 3)
 

@@ -23,6 +23,7 @@ from dwca_export import conversion, open_bundle, optimise, pipeline, simplify, t
 from dwca_export.block import DWCABlock
 from dwca_export.errors import ConversionError, InputRefusedError, ParityError, UsageError
 from dwca_export.ncnn.graph import from_model
+from dwca_export.ncnn.param import Param
 from dwca_export.pipeline import export
 from dwca_export.progress import Progress
 from dwca_export.request import ExportRequest
@@ -32,6 +33,7 @@ FILES = {
     "CMakeLists.txt",
     "golden.npz",
     "infer.py",
+    "layers.json",
     "main.cpp",
     "manifest.json",
     "metadata.yaml",
@@ -229,6 +231,30 @@ def test_golden_tensors(net, exported, bundle):
         np.testing.assert_allclose(taps[name].ravel(), seen[name].ravel(), rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+def test_every_blob_is_recorded(exported, bundle):
+    """The values of the original network, and for all other blobs what ncnn computed."""
+    with np.load(bundle / "golden.npz") as golden, open_bundle(bundle) as runner:
+        recorded = {name.removeprefix("blob/"): golden[name] for name in golden.files if name.startswith("blob/")}
+        computed = runner.infer_blobs({"image": golden["input/0/image"]}, list(recorded))
+    assert recorded
+    for name, array in computed.items():
+        np.testing.assert_array_equal(array, recorded[name])
+    param = Param.parse((bundle / "model.ncnn.param").read_text(encoding="utf-8"))
+    blobs = {blob for layer in param.layers if layer.type not in ("Input", "Split") for blob in layer.tops}
+    assert blobs == {*recorded, *(tap["blob"] for tap in exported[0].manifest["taps"]), "out0"}
+
+
+def test_the_table_of_values(exported, bundle):
+    rows = {row["module"]: row for row in json.loads((bundle / "layers.json").read_text(encoding="utf-8"))["values"]}
+    assert list(rows) == [tap["name"] for tap in exported[0].manifest["taps"]]
+    row = rows["block.act"]
+    assert (row["type"], row["blob"], row["ncnn"]["with"]) == ("Convolution", "block.act", [])
+    assert list(row["hops"])[:2] == ["torch -> ONNX", "ONNX -> simplified ONNX"]
+    for measured in (*row["hops"].values(), row["ncnn"]["added"], row["ncnn"]["carried"]):
+        assert measured["relative_l2"] < 1e-5
+    assert row["ncnn"]["added"]["mean_shift"] < 1e-5
+
+
 def test_taps_are_blobs_of_the_network(exported, bundle):
     lines = (bundle / "model.ncnn.param").read_text(encoding="utf-8").splitlines()[2:]
     blobs = {blob for line in lines for blob in re.split(r"\s+", line)}
@@ -392,6 +418,7 @@ def test_a_pass_that_scales_a_weight(refused, model, converted, monkeypatch):
     error = refused(ParityError, model)
     assert error.where == "ncnn by pnnx -> ncnn fp32"
     assert "relative L2 error" in error.what
+    assert "the first wrong value is that of 'stem' (ncnn's stem, given right inputs;" in error.what
 
 
 def test_a_rewrite_that_scales_a_weight(refused, graph, monkeypatch):
@@ -403,7 +430,9 @@ def test_a_rewrite_that_scales_a_weight(refused, graph, monkeypatch):
         return True
 
     monkeypatch.setattr(simplify, "REWRITES", (("scale", scale),))
-    assert refused(ParityError, graph).where == "simplified ONNX -> rewritten ONNX"
+    error = refused(ParityError, graph)
+    assert error.where == "simplified ONNX -> rewritten ONNX"
+    assert "the first wrong value is that of 'conv2d' (ONNX value 'conv2d')" in error.what
 
 
 def test_a_pnnx_that_flips_a_bit(refused, graph, monkeypatch, tmp_path_factory):
@@ -421,7 +450,9 @@ def test_a_pnnx_that_flips_a_bit(refused, graph, monkeypatch, tmp_path_factory):
     )
     program.chmod(0o755)
     monkeypatch.setattr(to_ncnn, "find_pnnx", lambda: program)
-    assert refused(ParityError, graph).where == "simplified ONNX -> ncnn by pnnx"
+    error = refused(ParityError, graph)
+    assert error.where == "simplified ONNX -> ncnn by pnnx"
+    assert "the first wrong value is that of 'conv2d' (ncnn's conv2d, given right inputs;" in error.what
 
 
 def test_weights_rounded_wrongly(refused, model, converted, monkeypatch):
@@ -429,6 +460,7 @@ def test_weights_rounded_wrongly(refused, model, converted, monkeypatch):
     monkeypatch.setattr(pipeline, "to_fp16", lambda param, weights: to_fp16(param, scale_one_number(weights, factor=3)))
     error = refused(ParityError, model, precisions=("fp32", "fp16"))
     assert error.where == "ncnn fp32 -> ncnn fp16"
+    assert "the first wrong value is that of 'stem' (ncnn's stem, given right inputs;" in error.what
 
 
 def test_a_network_for_every_size_that_is_for_one(refused, model, exported_for_any_size, monkeypatch):

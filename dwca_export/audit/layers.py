@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dwca_export.errors import ConversionError
 from dwca_export.parity.diagnose import diagnose
 from dwca_export.parity.measure import Measurement, measure
+from dwca_export.parity.statistics import ChannelStatistics, channel_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ class LayerCheck:
         also: Layers that ran with it, because what lies between them was not recorded.
         added: Error of the layer alone, given the recorded inputs.
         carried: Error of the blob in a run of the whole network.
+        statistics: Of the channels, when it runs alone; None if it cannot be compared.
         kind: What kind of fault the added error looks like; None if it is within what one layer may add.
     """
 
@@ -48,6 +50,7 @@ class LayerCheck:
     also: tuple[str, ...]
     added: Measurement
     carried: Measurement
+    statistics: ChannelStatistics | None
     kind: Kind | None
 
 
@@ -79,11 +82,12 @@ def check_layers(
         between, given = graph.needs(blob)
         reference = recorded.blobs[blob]
         alone = _alone(runner, given, blob, recorded)
-        added, carried = (measure(blob, [reference[None]], [array[None]]) for array in (alone, whole[blob]))
-        kind = None if within(added, tolerance) else diagnose(reference, alone, half=half)
         module = recorded.modules.get(blob, "")
+        added, carried = (measure(module or blob, [reference[None]], [one[None]]) for one in (alone, whole[blob]))
+        kind = None if within(added, tolerance) else diagnose(reference, alone, half=half)
         also = tuple(name for name in between if name != layer.name)
-        checks.append(LayerCheck(layer.name, layer.type, blob, module, also, added, carried, kind))
+        statistics = channel_statistics(reference, alone)
+        checks.append(LayerCheck(layer.name, layer.type, blob, module, also, added, carried, statistics, kind))
     return tuple(checks)
 
 

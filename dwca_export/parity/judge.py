@@ -79,7 +79,11 @@ def compare(
         for name in names
         if not _absence(name, expected, actual)
     )
-    faults += [fault for measurement in measurements if (fault := _judge(measurement, tolerance))]
+    faults += [
+        f"output {measurement.output!r}: {fault}"
+        for measurement in measurements
+        if (fault := fault_of(measurement, tolerance))
+    ]
     return Comparison(expected_name, actual_name, tolerance, measurements, tuple(faults))
 
 
@@ -90,10 +94,11 @@ def _absence(name: str, expected: Sequence[Outputs], actual: Sequence[Outputs]) 
     return f"output {name!r} is not in the reference" if any(name not in sample for sample in expected) else ""
 
 
-def _judge(measurement: Measurement, tolerance: str) -> str:
+def fault_of(measurement: Measurement, tolerance: str) -> str:
+    """What is wrong with a tensor, in one line; empty if it is within the tolerance of that key."""
     limit = TOLERANCES[tolerance]
     if measurement.fault:
-        return f"output {measurement.output!r}: {measurement.fault}"
+        return measurement.fault
     # Written so that NaN fails.
     if not measurement.relative_l2 <= limit.relative_l2:
         figures = f"relative L2 error {measurement.relative_l2:.3g} is above {limit.relative_l2:g}"
@@ -104,4 +109,4 @@ def _judge(measurement: Measurement, tolerance: str) -> str:
         figures = f"{measurement.channel}: {error} is above {limit.channel_l2:g}"
     else:
         return ""
-    return f"output {measurement.output!r}: {figures} ({tolerance} tolerance)"
+    return f"{figures} ({tolerance} tolerance)"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,6 +78,18 @@ def measure(output: str, reference: Sequence[np.ndarray], candidate: Sequence[np
         sqnr_db,
         _top1(reference, candidate),
     )
+
+
+def figures(measurement: Measurement) -> dict[str, Any]:
+    """The measurement as a JSON object: without the fault, null for what is no finite number."""
+    values = asdict(measurement)
+    del values["fault"]
+    values["channel"] = str(measurement.channel or "")
+    values["channel_l2"] = measurement.channel.relative_l2 if measurement.channel else None
+    values["shape"] = list(measurement.shape)
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+    }
 
 
 def _fault(expected: np.ndarray, actual: np.ndarray) -> str:

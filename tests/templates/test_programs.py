@@ -31,7 +31,7 @@ def write_bundle(folder, param, inputs, outputs, recorded, **sizes):
     (folder / "model.ncnn.param").write_text(param)
     (folder / "model.ncnn.bin").write_bytes(b"")
     feeds, results = recorded
-    write_golden(folder / "golden.npz", [feeds], [results], {})
+    write_golden(folder / "golden.npz", [feeds], [results], {}, {})
     write_programs(folder, inputs, outputs, tolerance=5e-4, **{"any_size": False, **sizes})
 
 
@@ -58,11 +58,11 @@ def test_infer_runs_on_the_recorded_sample(relu):
 def test_infer_fails_where_the_record_says_something_else(relu):
     with np.load(relu / "golden.npz") as golden:
         feeds, result = {"x0": golden["input/0/x0"]}, golden["output/0/y0"]
-    write_golden(relu / "golden.npz", [feeds], [{"y0": result + np.float32(1e-3)}], {})
+    write_golden(relu / "golden.npz", [feeds], [{"y0": result + np.float32(1e-3)}], {}, {})
     done = infer(relu)
     assert done.returncode == 1
     assert "y0 is not what was recorded" in done.stderr
-    write_golden(relu / "golden.npz", [feeds], [{"y0": np.full_like(result, np.nan)}], {})
+    write_golden(relu / "golden.npz", [feeds], [{"y0": np.full_like(result, np.nan)}], {}, {})
     assert infer(relu).returncode == 1
 
 
