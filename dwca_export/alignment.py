@@ -88,7 +88,7 @@ def _located(value: AlignedValue, fault: str, hop: str) -> str:
     if hop != _NCNN:
         return f"the first wrong value is that of {value.module!r} (ONNX value {value.value!r}): {fault}"
     layers = ", ".join((value.ncnn.layer, *value.ncnn.also))
-    found = f"ncnn's {layers}, given right inputs; {value.ncnn.kind}"
+    found = f"ncnn's {layers}, given right inputs; kind: {value.ncnn.kind}"
     return f"the first wrong value is that of {value.module!r} ({found}): {fault}"
 
 

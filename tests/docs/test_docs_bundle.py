@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Objects of the manifest whose keys are data, documented as `*`.
-MAPS = ("tools.", "networks.", "tolerances.", "files.")
+MAPS = ("tools.", "networks.", "tolerances.", "files.", "values[].hops.")
 
 
 def key_paths(document: Mapping[str, Any], prefix: str = "") -> set[str]:
@@ -50,6 +50,15 @@ def test_every_key_of_the_manifest_is_documented(bundle: Path) -> None:
         "taps[].blob is not documented",
         "taps[].planted does not exist",
     ]
+
+
+def test_every_key_of_the_table_of_values_is_documented(bundle: Path) -> None:
+    table = json.loads((bundle / "layers.json").read_text(encoding="utf-8"))
+    figures = set(json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["parity"][0]["outputs"][0])
+    paths = {path for path in key_paths(table) if path.rpartition(".")[2] not in figures or path.count(".") == 1}
+    text = section(page("bundle"), "layers.json", level=2)
+    assert name_faults(documented(text), paths) == []
+    assert name_faults(documented(text), {*paths, "values[].planted"}) == ["values[].planted is not documented"]
 
 
 def test_every_file_of_the_bundle_is_documented(bundle: Path) -> None:
