@@ -11,7 +11,7 @@ from dwca_export.audit.recorded import load_param
 from dwca_export.audit.user_data import compare_on, open_data
 from dwca_export.audit.verdict import audit
 from dwca_export.bundle import PARAM
-from dwca_export.errors import UsageError
+from dwca_export.errors import ConversionError, UsageError
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.runners.ncnn import MODES
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from dwca_export.audit.user_data import UserData
     from dwca_export.audit.verdict import ModeResult
+    from dwca_export.ncnn.param import Param
     from dwca_export.parity.tolerances import Tolerance
 
 
@@ -84,12 +85,20 @@ def check_bundle(request: CheckRequest) -> Check:
     folder = request.bundle
     manifest, unknown = open_whole_bundle(folder)
     versions = check_ncnn(manifest, allow_older=request.allow_older_ncnn)
-    require_known_layers(load_param(folder), str(folder / PARAM))
+    require_known_layers(_read_param(folder), str(folder / PARAM))
     source = open_data(request.images, manifest) if request.images else None
     results = _judge(request)
-    user_data = compare_on(source, folder, manifest, results, request.threads) if source else None
+    user_data = compare_on(source, folder, manifest, results, request.tolerances, request.threads) if source else None
     notes = (*request.notes, *unknown, *versions, *(user_data.notes if user_data else ()))
     return Check(request, manifest, results, user_data, notes)
+
+
+def _read_param(folder: Path) -> Param:
+    try:
+        return load_param(folder)
+    except ConversionError as error:
+        error.hint = error.hint or "copy the bundle again, or export again"
+        raise
 
 
 def _judge(request: CheckRequest) -> tuple[ModeResult, ...]:

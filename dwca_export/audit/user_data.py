@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from dwca_export.runners.bundle import open_bundle
 from dwca_export.samples import Preprocessing, open_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dwca_export.audit.verdict import ModeResult
     from dwca_export.parity.measure import Measurement
+    from dwca_export.parity.tolerances import Tolerance
     from dwca_export.runners.ncnn import NcnnRunner
     from dwca_export.samples import Feeds, SampleSource
 
@@ -87,7 +89,12 @@ def open_data(path: Path, manifest: Mapping[str, Any]) -> SampleSource:
 
 
 def compare_on(
-    source: SampleSource, folder: Path, manifest: Mapping[str, Any], results: Sequence[ModeResult], threads: int
+    source: SampleSource,
+    folder: Path,
+    manifest: Mapping[str, Any],
+    results: Sequence[ModeResult],
+    tolerances: Mapping[str, Tolerance],
+    threads: int,
 ) -> UserData:
     """Run the user's data through every mode that was judged, one sample at a time.
 
@@ -96,6 +103,7 @@ def compare_on(
         folder: The bundle.
         manifest: Its manifest.
         results: What was judged; modes that were not run are left out here too.
+        tolerances: How far each mode may be off.
         threads: Threads that ncnn may use.
 
     Raises:
@@ -110,7 +118,8 @@ def compare_on(
     cases = [one for one in results if one.status != "not run" and (one.precision, one.mode) != (reference, "fp32")]
     with ExitStack() as stack:
         first = stack.enter_context(open_bundle(folder, precision=reference, threads=threads))
-        tallies = [_Tally(one, _open(stack, folder, one, threads), decoding_known(manifest)) for one in cases]
+        judge = partial(compare, tolerances=tolerances)
+        tallies = [_Tally(one, _open(stack, folder, one, threads), judge, decoding_known(manifest)) for one in cases]
         count = 0
         for feeds in _samples(source, inputs):
             wanted = first.infer(feeds)
@@ -126,15 +135,15 @@ def compare_on(
 class _Tally:
     """Collects what one case does, sample by sample, without keeping tensors."""
 
-    def __init__(self, case: ModeResult, runner: NcnnRunner, decoding: bool) -> None:
-        self.case, self.runner, self.decoding = case, runner, decoding
+    def __init__(self, case: ModeResult, runner: NcnnRunner, judge: Callable[..., Comparison], decoding: bool) -> None:
+        self.case, self.runner, self.judge, self.decoding = case, runner, judge, decoding
         self.comparisons: list[Comparison] = []
         self.boxes: list[BoxAgreement] = []
 
     def add(self, wanted: Outputs, feeds: Feeds) -> None:
         found = self.runner.infer(feeds)
         names = ("ncnn fp32", f"ncnn {self.case.mode}")
-        self.comparisons.append(compare((names[0], [wanted]), (names[1], [found]), self.case.tolerance))
+        self.comparisons.append(self.judge((names[0], [wanted]), (names[1], [found]), self.case.tolerance))
         if self.decoding:
             pairs = zip(wanted.values(), found.values(), strict=True)
             self.boxes += [compare_boxes(*pair) for pair in pairs if np.isfinite(pair).all()]

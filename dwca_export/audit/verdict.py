@@ -120,7 +120,8 @@ def _judge(
         return ModeResult(case.precision, case.mode, case.tolerance, "not run", reason)
     tolerance = case.tolerances[case.tolerance]
     outputs = [runner.infer(sample) for sample in recorded.samples]
-    comparison = compare(("recorded", recorded.outputs), (f"ncnn {case.mode}", outputs), case.tolerance)
+    pair = ("recorded", recorded.outputs), (f"ncnn {case.mode}", outputs)
+    comparison = compare(*pair, case.tolerance, case.tolerances)
     layers = check_layers(runner, param, recorded, tolerance, half="fp16" in case.mode)
     failed = not comparison.passed or any(layer.kind is not None for layer in layers)
     status: Status = "failed" if failed else "passed"

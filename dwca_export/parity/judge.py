@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dwca_export.parity.measure import Measurement
+    from dwca_export.parity.tolerances import Tolerance
 
     Outputs = Mapping[str, np.ndarray]
 
@@ -57,13 +58,15 @@ def compare(
     reference: tuple[str, Sequence[Outputs]],
     candidate: tuple[str, Sequence[Outputs]],
     tolerance: str,
+    tolerances: Mapping[str, Tolerance] = TOLERANCES,
 ) -> Comparison:
     """Judge a candidate's outputs.
 
     Args:
         reference: Name of the backend, and its outputs for each sample.
         candidate: The same of the backend to be judged.
-        tolerance: Key of `TOLERANCES`.
+        tolerance: Key of the tolerance.
+        tolerances: Where it is looked up.
 
     Raises:
         ParityError: There is nothing to compare, which proves nothing.
@@ -82,7 +85,7 @@ def compare(
     faults += [
         f"output {measurement.output!r}: {fault}"
         for measurement in measurements
-        if (fault := fault_of(measurement, tolerance))
+        if (fault := fault_of(measurement, tolerance, tolerances))
     ]
     return Comparison(expected_name, actual_name, tolerance, measurements, tuple(faults))
 
@@ -94,9 +97,9 @@ def _absence(name: str, expected: Sequence[Outputs], actual: Sequence[Outputs]) 
     return f"output {name!r} is not in the reference" if any(name not in sample for sample in expected) else ""
 
 
-def fault_of(measurement: Measurement, tolerance: str) -> str:
+def fault_of(measurement: Measurement, tolerance: str, tolerances: Mapping[str, Tolerance] = TOLERANCES) -> str:
     """What is wrong with a tensor, in one line; empty if it is within the tolerance of that key."""
-    limit = TOLERANCES[tolerance]
+    limit = tolerances[tolerance]
     if measurement.fault:
         return measurement.fault
     # Written so that NaN fails.

@@ -37,6 +37,7 @@ TOLERANCES = {
     # One sum wrongly formed (a strip mean over the wrong count, statistics over the wrong set) shows as 1e-2 and more.
     # At a contrast of 100 the part of an output that depends on the input is right to a hundredth: such a fault in it
     # would still be seen.
+    # One layer: 4e-6, times 5 where it subtracts what is nearly equal. Measured between x86 and PyTorch: 1.7e-6.
     "fp32": Tolerance(
         1e-4,
         5e-4,
@@ -50,6 +51,7 @@ TOLERANCES = {
     # sum errs by 2.4e-4 of its own size, and a hundred layers by ten times that; normalisation layers amplify it.
     # Outputs cannot change by 100 times this tolerance. Three times shows weights that were rounded wrongly, which
     # changes what depends on the input as a whole; finer faults are for fp32 to show.
+    # One layer: 2.4e-4, times 8 for cancellation. Measured: 5.2e-4, 1.2e-3 in a channel.
     "fp16-weights": Tolerance(
         1e-2,
         2e-2,
@@ -58,5 +60,35 @@ TOLERANCES = {
         2e-2,
         3,
         "weights rounded to 11 bits: 2.4e-4 * sqrt(100 layers), times 4 for normalisation",
+    ),
+    # Weights, the blob that comes and the blob that goes are rounded to 11 bits, sums are in fp32: three independent
+    # errors of 2.4e-4 are 4.2e-4 a layer.
+    "fp16-storage": Tolerance(
+        2e-2,
+        4e-2,
+        2e-1,
+        4e-3,
+        4e-2,
+        3,
+        "weights and blobs rounded to 11 bits: 4.2e-4 * sqrt(100 layers), times 5 for normalisation",
+    ),
+    "fp16-arithmetic": Tolerance(
+        5e-2,
+        1e-1,
+        5e-1,
+        3e-2,
+        3e-1,
+        3,
+        "sums rounded to 11 bits",
+    ),
+    # As fp16 storage with 8 bits in place of 11: 8 times its errors, 3.4e-3 a layer.
+    "bf16-storage": Tolerance(
+        1e-1,
+        2e-1,
+        8e-1,
+        2e-2,
+        1e-1,
+        3,
+        "weights and blobs rounded to 8 bits",
     ),
 }
