@@ -112,7 +112,7 @@ def _judge(planted: Path, sound: list[dict[str, np.ndarray]], answer: Connection
     except DwcaExportError as error:
         answer.send(Outcome("beyond tolerance", True, f"{error.where}: {error.what}"))
         return
-    error = max(one.relative_l2 if not one.fault else np.inf for one in result.comparison.measurements)  # type: ignore[union-attr]
+    error = max(one.relative_l2 if not one.fault else np.inf for one in result.comparison.measurements)
     fault = result.first_fault
     named = fault.layer if fault else "no layer"
     answer.send(Outcome(_effect(planted, sound, error), result.status == "failed", named, error))

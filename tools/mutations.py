@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from dwca_export.ncnn.param import Layer, Param
 from dwca_export.ncnn.weights import Weight, read_weights, write_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 BIN = "model.ncnn.bin"
@@ -113,7 +113,8 @@ def random_mutations(network: Network, seed: int) -> Iterator[Mutation]:
             yield mutation
 
 
-def _pick(items: list, generator: np.random.Generator):  # type: ignore[no-untyped-def,type-arg]
+def _pick(items: Sequence[Any], generator: np.random.Generator) -> Any:
+    """One of them; None if there is none."""
     return items[generator.integers(len(items))] if items else None
 
 
