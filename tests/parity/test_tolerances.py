@@ -5,6 +5,7 @@ import pytest
 
 from dwca_export.parity.measure import measure
 from dwca_export.parity.tolerances import TOLERANCES
+from dwca_export.runners.ncnn import MODES
 
 
 def seeded(*shape, seed=0):
@@ -17,10 +18,20 @@ def test_every_number_has_its_reason(tolerance):
     assert 0 < tolerance.relative_l2 <= tolerance.relative_max < 1
     assert tolerance.relative_l2 < tolerance.channel_l2 < 1
     assert tolerance.contrast > 1
+    assert tolerance.layer_l2 < tolerance.relative_l2
+    assert tolerance.layer_l2 < tolerance.layer_channel_l2 < tolerance.channel_l2
 
 
-def test_weights_of_less_precision_have_the_wider_tolerance():
-    assert TOLERANCES["fp32"].relative_l2 < TOLERANCES["fp16-weights"].relative_l2
+def test_every_mode_has_a_tolerance():
+    assert set(MODES) <= set(TOLERANCES)
+
+
+@pytest.mark.parametrize("figure", ["relative_l2", "relative_max", "channel_l2", "layer_l2", "layer_channel_l2"])
+def test_fewer_bits_have_the_wider_tolerance(figure):
+    """Each of these rounds what the one before it rounds, and more, or to fewer bits."""
+    for names in (("fp32", "fp16-weights", "fp16-storage", "fp16-arithmetic"), ("fp16-storage", "bf16-storage")):
+        numbers = [getattr(TOLERANCES[name], figure) for name in names]
+        assert numbers == sorted(numbers)
 
 
 def deep(weights, x):
