@@ -10,6 +10,7 @@ import numpy as np
 from dwca_export.audit.layers import LayerCheck, check_layers, missing_blobs
 from dwca_export.audit.recorded import load_param, load_recorded
 from dwca_export.errors import ParityError
+from dwca_export.ncnn.masks import check_masks
 from dwca_export.parity.judge import Comparison, compare
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.runners.bundle import open_bundle, read_manifest
@@ -77,11 +78,12 @@ def audit(
 
     Raises:
         InputRefusedError: No bundle, or one whose files are not those that its manifest names.
-        ConversionError: ncnn does not run the network.
+        ConversionError: ncnn does not run the network, or would read its blobs wrongly.
         ParityError: The network lacks blobs that were recorded.
     """
     manifest = read_manifest(folder)
     recorded, param = load_recorded(folder, manifest), load_param(folder)
+    check_masks(param)
     missing = missing_blobs(param, recorded)
     if missing:
         message = f"no layer computes {', '.join(missing[:5])}, which the bundle recorded"
