@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dwca_export.audit.bundle_paths import lint_bundle
 from dwca_export.audit.integrity import open_whole_bundle
 from dwca_export.audit.ncnn_version import check_ncnn, require_known_layers
 from dwca_export.audit.recorded import load_param
 from dwca_export.audit.user_data import compare_on, open_data
 from dwca_export.audit.verdict import audit
-from dwca_export.bundle import PARAM
-from dwca_export.errors import ConversionError, UsageError
+from dwca_export.bundle import GOLDEN, PARAM
+from dwca_export.errors import ConversionError, InputRefusedError, UsageError
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.runners.ncnn import MODES
 
@@ -21,8 +24,11 @@ if TYPE_CHECKING:
 
     from dwca_export.audit.user_data import UserData
     from dwca_export.audit.verdict import ModeResult
+    from dwca_export.kernel_paths import KernelPath
     from dwca_export.ncnn.param import Param
     from dwca_export.parity.tolerances import Tolerance
+
+_AGAIN = "copy the bundle again, or export again"
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class CheckRequest:
         threads: Threads that ncnn may use.
         tolerances: How far each mode may be off.
         images: The user's data; see `open_samples`.
+        paths: Whether to look up which kernels ncnn takes.
         allow_older_ncnn: Whether an ncnn that is older than the bundle's may be used.
         notes: What the user should know of the request itself.
     """
@@ -44,6 +51,7 @@ class CheckRequest:
     threads: int = 1
     tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: TOLERANCES)
     images: Path | None = None
+    paths: bool = False
     allow_older_ncnn: bool = False
     notes: Sequence[str] = ()
 
@@ -57,6 +65,7 @@ class Check:
         manifest: Of the bundle.
         results: One per network and mode that was asked for.
         user_data: What the user's data showed; None without data.
+        paths: Which kernels ncnn takes; None if that was not asked for.
         notes: What the user should know.
     """
 
@@ -64,6 +73,7 @@ class Check:
     manifest: Mapping[str, Any]
     results: tuple[ModeResult, ...]
     user_data: UserData | None
+    paths: tuple[KernelPath, ...] | None
     notes: tuple[str, ...]
 
     @property
@@ -89,15 +99,16 @@ def check_bundle(request: CheckRequest) -> Check:
     source = open_data(request.images, manifest) if request.images else None
     results = _judge(request)
     user_data = compare_on(source, folder, manifest, results, request.tolerances, request.threads) if source else None
+    paths = lint_bundle(folder, manifest) if request.paths else None
     notes = (*request.notes, *unknown, *versions, *(user_data.notes if user_data else ()))
-    return Check(request, manifest, results, user_data, notes)
+    return Check(request, manifest, results, user_data, paths, notes)
 
 
 def _read_param(folder: Path) -> Param:
     try:
         return load_param(folder)
     except ConversionError as error:
-        error.hint = error.hint or "copy the bundle again, or export again"
+        error.hint = error.hint or _AGAIN
         raise
 
 
@@ -107,7 +118,12 @@ def _judge(request: CheckRequest) -> tuple[ModeResult, ...]:
     That this machine lacks a mode shows in that it computes as in one before it: those have to run as well.
     """
     last = max(map(MODES.index, request.modes))
-    everything = audit(request.bundle, modes=MODES[: last + 1], tolerances=request.tolerances, threads=request.threads)
+    modes = MODES[: last + 1]
+    try:
+        everything = audit(request.bundle, modes=modes, tolerances=request.tolerances, threads=request.threads)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        where = str(request.bundle / GOLDEN)
+        raise InputRefusedError(f"no readable golden tensors: {error}", where=where, hint=_AGAIN) from error
     results = tuple(result for result in everything if result.mode in request.modes)
     if all(result.status == "not run" for result in results):
         reasons = ", ".join(f"{result.precision}/{result.mode} {result.reason}" for result in results)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from dwca_export import __version__
 from dwca_export.audit.ncnn_version import installed
+from dwca_export.bundle import LAYERS
 from dwca_export.errors import InputRefusedError
+from dwca_export.kernel_paths import to_json
 from dwca_export.parity.measure import figures
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from dwca_export.parity.measure import Measurement
 
 SCHEMA_VERSION = 1
-_LAYERS = "layers.json"
 
 
 def describe(check: Check) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def describe(check: Check) -> dict[str, Any]:
         "hops": {"outputs": manifest["parity"], "values": _values(request.bundle, manifest)},
         "layers": layers,
         "images": _user_data(check.user_data) if check.user_data else None,
+        "paths": to_json(check.paths) if check.paths is not None else None,
         "notes": list(check.notes),
     }
 
@@ -113,11 +115,13 @@ def _user_data(data: UserData) -> dict[str, Any]:
 
 def _values(folder: Path, manifest: dict[str, Any]) -> list[Any]:
     """The table of torch module, ONNX value and ncnn blob that the export wrote; none in bundles without it."""
-    if _LAYERS not in manifest["files"]:
+    if LAYERS not in manifest["files"]:
         return []
-    path = folder / _LAYERS
+    path = folder / LAYERS
     try:
         values = json.loads(path.read_text(encoding="utf-8"))["values"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputRefusedError(f"no readable table of layers: {error}", where=str(path)) from error
+        raise InputRefusedError(
+            f"no readable table of layers: {error}", where=str(path), hint="copy the bundle again, or export again"
+        ) from error
     return list(values)

@@ -76,7 +76,7 @@ def _misfit(value: object, form: object, path: str = "") -> str:
     return _first(
         _misfit(value[key], part, f"{path}.{key}".lstrip("."))
         if key in value
-        else f"{path}.{key}".lstrip(".") + " lacks"
+        else f"{path}.{key}".lstrip(".") + " is missing"
         for key, part in parts.items()
     )
 

@@ -9,10 +9,10 @@ import typer
 
 from dwca_export.cli import parity_options as options  # noqa: TC001  typer reads annotations at run time
 from dwca_export.cli.options import Interrupts, end, run, start
-from dwca_export.errors import ParityError
+from dwca_export.errors import ParityError, UsageError
 
 if TYPE_CHECKING:
-    from dwca_export.audit.check import CheckRequest
+    from dwca_export.parity.tolerances import Tolerance
 
 _EPILOG = (
     "Exit codes: 0 passed, 1 internal error, 2 usage, 3 bundle or data refused, 4 ncnn does not run the network, "
@@ -29,6 +29,7 @@ def parity(
     threads: options.Threads = 1,
     images: options.Images = None,
     tolerance: options.Tolerances = None,
+    paths: options.Paths = False,
     allow_older_ncnn: options.AllowOlder = False,
     all_layers: options.AllLayers = False,
     junit: options.Junit = None,
@@ -42,34 +43,36 @@ def parity(
 
     def command(_: Interrupts) -> None:
         nonlocal failed
-        from dwca_export.audit.check import check_bundle
+        from dwca_export.audit.check import CheckRequest, check_bundle
         from dwca_export.audit.document import describe
+        from dwca_export.audit.forked import in_child
         from dwca_export.cli.parity_output import Output
 
         output = Output(bundle, junit=junit, as_json=as_json, quiet=quiet, all_layers=all_layers)
         with output.reporting_errors():
-            document = describe(check_bundle(_request(bundle, mode, threads, images, tolerance, allow_older_ncnn)))
-        output.show(document)
+            table, notes = _tolerances(tolerance)
+            request = CheckRequest(bundle, _modes(mode), threads, table, images, paths, allow_older_ncnn, notes)
+            check = in_child(lambda: check_bundle(request), str(bundle))
+            document = describe(check)
+        output.show(document, check.paths)
         failed = document["verdict"] != "passed"
 
     return run(command, as_json=as_json, debug=debug) or (ParityError.exit_code if failed else 0)
 
 
-def _request(
-    bundle: Path,
-    modes: list[str] | None,
-    threads: int,
-    images: Path | None,
-    tolerances: list[str] | None,
-    allow_older_ncnn: bool,
-) -> CheckRequest:
-    from dwca_export.audit.check import CheckRequest
-    from dwca_export.cli.parity_settings import parse_setting, read_settings, with_settings
+def _modes(named: list[str] | None) -> tuple[str, ...]:
     from dwca_export.runners.ncnn import MODES
 
-    settings = (*read_settings(Path.cwd()), *map(parse_setting, tolerances or ()))
-    table, notes = with_settings(settings)
-    return CheckRequest(bundle, tuple(modes or MODES), threads, table, images, allow_older_ncnn, notes)
+    unknown = [mode for mode in named or () if mode not in MODES]
+    if unknown:
+        raise UsageError(f"{unknown[0]!r} is unknown", where="--mode", hint=f"there are {', '.join(MODES)}")
+    return tuple(named or MODES)
+
+
+def _tolerances(given: list[str] | None) -> tuple[dict[str, Tolerance], tuple[str, ...]]:
+    from dwca_export.cli.parity_settings import parse_setting, read_settings, with_settings
+
+    return with_settings((*read_settings(Path.cwd()), *map(parse_setting, given or ())))
 
 
 def main() -> None:

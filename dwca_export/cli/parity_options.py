@@ -40,6 +40,9 @@ Tolerances: TypeAlias = Annotated[
         "--tolerance", help="Set a tolerance, as in fp32.relative_l2=0.001; repeat for more.", metavar="NAME=VALUE"
     ),
 ]
+Paths: TypeAlias = Annotated[
+    bool, typer.Option("--paths", help="Also say which kernels ncnn takes, on this and on other machines.")
+]
 AllowOlder: TypeAlias = Annotated[
     bool, typer.Option("--allow-older-ncnn", help="Use an ncnn that is older than the one that made the bundle.")
 ]

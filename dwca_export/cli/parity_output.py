@@ -19,8 +19,10 @@ from dwca_export.report.parity_text import one_line_verdict, text
 from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from dwca_export.kernel_paths import KernelPath
 
 _WIDTH_OF_A_FILE = 140  # where standard output is no terminal
 
@@ -43,8 +45,12 @@ class Output:
     quiet: bool = False
     all_layers: bool = False
 
-    def show(self, document: Mapping[str, Any]) -> None:
+    def show(self, document: Mapping[str, Any], paths: Sequence[KernelPath] | None = None) -> None:
         """Write a result.
+
+        Args:
+            document: What `dwca_export.audit.document` describes.
+            paths: Which kernels ncnn takes, for the text; None if that was not asked for.
 
         Raises:
             UsageError: Standard output or the JUnit file does not take it.
@@ -56,10 +62,18 @@ class Output:
             if self.as_json:
                 print(json.dumps(document, allow_nan=False))  # noqa: T201
             elif not self.quiet:
-                print(text(document, width=_width(), all_layers=self.all_layers), end="")  # noqa: T201
+                self._print_text(document, paths)
         self._annotate(*github_lines(document, verdict))
         if verdict:
             print(f"error: parity failed: {verdict}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def _print_text(self, document: Mapping[str, Any], paths: Sequence[KernelPath] | None) -> None:
+        width = _width()
+        if paths is not None:
+            from dwca_export.report.kernel_paths import kernel_paths_text
+
+            print(kernel_paths_text(paths, width=width, every_layer=self.all_layers))  # noqa: T201
+        print(text(document, width=width, all_layers=self.all_layers), end="")  # noqa: T201
 
     @contextlib.contextmanager
     def reporting_errors(self) -> Iterator[None]:
