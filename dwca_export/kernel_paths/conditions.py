@@ -44,7 +44,6 @@ class Condition:
 
 
 INT8 = Condition("int8", lambda case: case.int8)
-FLOAT = Condition("not int8", lambda case: not case.int8)
 HALF = Condition("fp16 arithmetic", lambda case: case.half)
 FP16 = Condition("fp16 storage alone", lambda case: case.first.storage == "fp16" and not case.half)
 BF16 = Condition("bf16 storage", lambda case: case.first.storage == "bf16")
@@ -60,9 +59,7 @@ ACTIVATION_FITS = Condition("no activation or ReLU", lambda case: case.layer.int
 DYNAMIC_WEIGHT = Condition("weights from a blob", lambda case: bool(case.layer.int(19, 0)))
 POINTWISE = Condition("1x1", lambda case: case.kernel == (1, 1))
 
-GLOBAL = Condition("global", lambda case: bool(case.layer.int(4, 0)))
 ADAPTIVE = Condition("adaptive", lambda case: bool(case.layer.int(7, 0)))
-MAXIMUM = Condition("maximum", lambda case: case.layer.int(0, 0) == 0)
 
 WITH_SCALAR = Condition("with a number", lambda case: bool(case.layer.int(1, 0)))
 FLAT = Condition("a vector", lambda case: len(case.first.shape) == 1)
