@@ -8,7 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dwca_export import __version__
+from dwca_export.audit.enclosing import Place, places
 from dwca_export.audit.ncnn_version import installed
+from dwca_export.audit.recorded import load_param
 from dwca_export.bundle import LAYERS
 from dwca_export.errors import InputRefusedError
 from dwca_export.kernel_paths import to_json
@@ -33,7 +35,9 @@ def describe(check: Check) -> dict[str, Any]:
         InputRefusedError: The bundle's table of layers cannot be read.
     """
     request, manifest = check.request, check.manifest
-    layers = [_layer(result, layer) for result in check.results for layer in result.layers]
+    known = {layer.blob: layer.module for result in check.results for layer in result.layers if layer.module}
+    around = places(load_param(request.bundle), known)
+    layers = [_layer(result, layer, around[layer.blob]) for result in check.results for layer in result.layers]
     used = {result.tolerance for result in check.results if result.status != "not run"}
     return {
         "schema_version": SCHEMA_VERSION,
@@ -74,11 +78,13 @@ def _layer_faults(result: ModeResult) -> list[str]:
     return [f"{count} more than one may, first {wrong[0].layer} ({wrong[0].kind})"] if wrong else []
 
 
-def _layer(result: ModeResult, layer: LayerCheck) -> dict[str, Any]:
+def _layer(result: ModeResult, layer: LayerCheck, place: Place) -> dict[str, Any]:
     return {
         "precision": result.precision,
         "mode": result.mode,
-        "module": layer.module,
+        "module": layer.module or place.module,
+        "exact": bool(layer.module),
+        "after": list(place.after),
         "layer": layer.layer,
         "type": layer.type,
         "blob": layer.blob,

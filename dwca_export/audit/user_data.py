@@ -128,7 +128,7 @@ def compare_on(
                 tally.add(wanted, feeds)
             count += 1
     agreements = tuple(tally.agreement() for tally in tallies)
-    notes = _notes(source, inputs, agreements)
+    notes = _notes(source, agreements)
     return UserData(source.origin, count, reference, agreements, notes)
 
 
@@ -213,13 +213,10 @@ def _require_pillow(why: str) -> None:
         raise UsageError(f"{why}, and pillow is not installed", where="--images", hint=hint)
 
 
-def _notes(source: SampleSource, inputs: Sequence[TensorSpec], agreements: Sequence[Agreement]) -> tuple[str, ...]:
+def _notes(source: SampleSource, agreements: Sequence[Agreement]) -> tuple[str, ...]:
     notes = []
     if source.kind == "images" and not source.preprocessing.known:
         notes.append("the bundle does not say how pixels become its input: they were divided by 255")
-    if source.kind == "images" and len(inputs) == 1:
-        height, width = inputs[0].shape[2:]
-        notes.append(f"images of other sizes were resized to {height}x{width}")
     if not agreements:
         notes.append("on the data nothing was compared: no mode but that of the reference was run")
     outputs = [measurement for one in agreements for measurement in one.measurements]

@@ -22,15 +22,14 @@ def mode_table(document: Mapping[str, Any]) -> Table:
 
 
 def layer_table(document: Mapping[str, Any], *, everything: bool = False) -> Table:
-    """One row per layer, network and mode.
+    """What layers add and carry.
 
     Args:
         document: What `dwca_export.audit.document` describes.
-        everything: All layers in the order of execution, instead of those that add most for their tolerance.
+        everything: Every layer in every mode, in the order of execution; instead of the layers that add most for their
+            tolerance, each in the mode where it adds most.
     """
-    layers = document["layers"]
-    if not everything:
-        layers = sorted(layers, key=lambda layer: _share(layer, document), reverse=True)[:WORST_LAYERS]
+    layers = document["layers"] if everything else _worst_layers(document)
     head = ("weights", "mode", "torch module", "ncnn layer", "fault", "adds", "SQNR dB", "cosine", "carries")
     return Table(head, _visible([_layer(layer) for layer in layers]), numbers=4)
 
@@ -55,6 +54,11 @@ def tolerance_of(layer: Mapping[str, Any], document: Mapping[str, Any]) -> Mappi
     return found
 
 
+def module_name(layer: Mapping[str, Any]) -> str:
+    """The torch module of a layer; "in ..." for the module around it, where its own is not known."""
+    return str(layer["module"]) if layer["exact"] or not layer["module"] else f"in {layer['module']}"
+
+
 def number(value: float | None, *, exact: bool) -> str:
     """An error for people.
 
@@ -75,6 +79,15 @@ def cosine(figures: Mapping[str, Any]) -> str:
     return "" if figures["cosine"] is None else f"{math.floor(figures['cosine'] * 1e6) / 1e6:.6f}"
 
 
+def _worst_layers(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    worst: dict[str, tuple[float, Mapping[str, Any]]] = {}
+    for layer in document["layers"]:
+        share = _share(layer, document)
+        if layer["blob"] not in worst or share > worst[layer["blob"]][0]:
+            worst[layer["blob"]] = share, layer
+    return [layer for _, layer in sorted(worst.values(), key=lambda one: one[0], reverse=True)[:WORST_LAYERS]]
+
+
 def _share(layer: Mapping[str, Any], document: Mapping[str, Any]) -> float:
     """What a layer adds, in terms of what one may add; what is not finite is the most."""
     added, limit = layer["added"], tolerance_of(layer, document)
@@ -88,7 +101,7 @@ def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         layer["precision"],
         layer["mode"],
-        layer["module"],
+        module_name(layer),
         layer["layer"],
         layer["kind"] or "",
         number(added["relative_l2"], exact=added["max_abs"] == 0),

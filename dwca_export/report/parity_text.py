@@ -15,6 +15,7 @@ from dwca_export.report.parity_rows import (
     image_table,
     layer_table,
     mode_table,
+    module_name,
     number,
     tolerance_of,
 )
@@ -41,10 +42,12 @@ def one_line_verdict(document: Mapping[str, Any]) -> str:
     """What failed, in a few words; empty if nothing did."""
     fault = document["first_fault"]
     if fault:
-        module = (
-            f"{fault['module']} (ncnn layer {fault['layer']})" if fault["module"] else f"ncnn layer {fault['layer']}"
+        name = module_name(fault)
+        place = f"ncnn layer {fault['layer']}{f' ({name})' if name else ''}"
+        return (
+            f"{fault['precision']} weights, {fault['mode']}: {place} is the first at fault: "
+            f"{fault['kind']}, adds {_figures(fault['added'])}"
         )
-        return f"{fault['precision']} weights, {fault['mode']}: {module} is the first at fault: {_fault(fault)}"
     faults = [
         f"{one['precision']} weights, {one['mode']}: {fault}" for one in _judged(document) for fault in one["faults"]
     ]
@@ -91,7 +94,8 @@ def _first_fault(fault: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     together = f", with {', '.join(fault['also'])}" if fault["also"] else ""
     lines = (
         f"First fault: {fault['precision']} weights, {fault['mode']}",
-        f"  torch module  {fault['module'] or 'not known'}",
+        f"  torch module  {module_name(fault) or 'not known'}",
+        f"  behind        {', '.join(fault['after']) or 'the input'}",
         f"  ncnn layer    {fault['layer']} ({fault['type']}){together}",
         f"  kind          {fault['kind']}",
         f"  adds          {_figures(fault['added'])}",
@@ -99,10 +103,6 @@ def _first_fault(fault: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         f"  carries       {_figures(fault['carried'])}",
     )
     return "\n".join(map(visible, lines))
-
-
-def _fault(fault: Mapping[str, Any]) -> str:
-    return f"{fault['kind']}, adds {_figures(fault['added'])}"
 
 
 def _figures(figures: Mapping[str, Any]) -> str:
