@@ -128,6 +128,8 @@ def _others(family: Family) -> tuple[Kernel, ...]:
                  f"{family}/{name.lower()}_{family}.cpp") for name in IN_PLACE),
         *(Kernel(name, family, (), "no work", "fast", "hands its blob on", f"{name.lower()}.cpp")
           for name in ("Split", "Noop")),
+        Kernel("DeepCopy", family, (), "copies its blob", "fast", "has no 16 bit form: what is behind it reads 32 bits",
+               "deepcopy.cpp"),
         Kernel("MemoryData", family, (), "copies its data", "fast", "a constant", "memorydata.cpp"),
         Kernel("Reshape", family, (_BATCH_AXIS,), NOT_KNOWN, "unknown", "moves the batch axis",
                f"{family}/reshape_{family}.cpp"),

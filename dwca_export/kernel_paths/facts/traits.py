@@ -38,6 +38,7 @@ def _of(family: Family) -> tuple[Trait, ...]:
         Trait("ConvolutionDepthWise", family, _source("ConvolutionDepthWise", family), fp16=is_arm, bf16=is_arm),
         *(Trait(name, family, _source(name, family), any_storage=True) for name in _MOVING),
         *(Trait(name, family, f"{name.lower()}.cpp", any_storage=True) for name in ("Split", "Noop")),
+        Trait("DeepCopy", family, "deepcopy.cpp", fp16=False, bf16=False),
         *(Trait(name, family, f"{name.lower()}.cpp", packing=False, fp16=False, bf16=False) for name in _PLAIN),
     )
 
@@ -46,7 +47,7 @@ TRAITS = tuple(trait for family in FAMILIES for trait in _of(family))
 
 OUTPUTS = (
     *(Output(name, outputs.convolution) for name in ("Convolution", "ConvolutionDepthWise")),
-    *(Output(name, outputs.as_input) for name in ("Split", "Noop", "GroupNorm", *IN_PLACE)),
+    *(Output(name, outputs.as_input) for name in ("Split", "Noop", "DeepCopy", "GroupNorm", *IN_PLACE)),
     *(Output(name, outputs.packed_anew) for name in ("Reshape", "Flatten")),
     *(Output(name, outputs.along_axis) for name in ("Concat", "Slice")),
     *(Output(name, outputs.plain) for name in _PLAIN),
