@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from dwca_export.audit.bundle_paths import lint_bundle
 from dwca_export.audit.integrity import open_whole_bundle
 from dwca_export.audit.ncnn_version import check_ncnn, require_known_layers
+from dwca_export.audit.ranges import audit_ranges
 from dwca_export.audit.recorded import load_param
-from dwca_export.audit.user_data import compare_on, open_data
+from dwca_export.audit.user_data import compare_on, open_data, samples_of
 from dwca_export.audit.verdict import audit
 from dwca_export.bundle import GOLDEN, PARAM
 from dwca_export.errors import ConversionError, InputRefusedError, UsageError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from dwca_export.audit.ranges import RangeAudit
     from dwca_export.audit.user_data import UserData
     from dwca_export.audit.verdict import ModeResult
     from dwca_export.kernel_paths import KernelPath
@@ -42,6 +44,7 @@ class CheckRequest:
         tolerances: How far each mode may be off.
         images: The user's data; see `open_samples`.
         paths: Whether to look up which kernels ncnn takes.
+        ranges: Whether to hold the numbers to fp16's range.
         allow_older_ncnn: Whether an ncnn that is older than the bundle's may be used.
         notes: What the user should know of the request itself.
     """
@@ -52,6 +55,7 @@ class CheckRequest:
     tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: TOLERANCES)
     images: Path | None = None
     paths: bool = False
+    ranges: bool = False
     allow_older_ncnn: bool = False
     notes: Sequence[str] = ()
 
@@ -66,6 +70,7 @@ class Check:
         results: One per network and mode that was asked for.
         user_data: What the user's data showed; None without data.
         paths: Which kernels ncnn takes; None if that was not asked for.
+        ranges: How large the numbers are; None if that was not asked for.
         notes: What the user should know.
     """
 
@@ -74,6 +79,7 @@ class Check:
     results: tuple[ModeResult, ...]
     user_data: UserData | None
     paths: tuple[KernelPath, ...] | None
+    ranges: RangeAudit | None
     notes: tuple[str, ...]
 
     @property
@@ -100,8 +106,10 @@ def check_bundle(request: CheckRequest) -> Check:
     results = _judge(request)
     user_data = compare_on(source, folder, manifest, results, request.tolerances, request.threads) if source else None
     paths = lint_bundle(folder, manifest) if request.paths else None
+    more = samples_of(source, manifest) if source else ()
+    ranges = audit_ranges(folder, more, threads=request.threads) if request.ranges else None
     notes = (*request.notes, *unknown, *versions, *(user_data.notes if user_data else ()))
-    return Check(request, manifest, results, user_data, paths, notes)
+    return Check(request, manifest, results, user_data, paths, ranges, notes)
 
 
 def _read_param(folder: Path) -> Param:

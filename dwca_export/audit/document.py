@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dwca_export import __version__
 from dwca_export.audit.enclosing import Place, places
 from dwca_export.audit.ncnn_version import installed
+from dwca_export.audit.range_document import describe_ranges
 from dwca_export.audit.recorded import load_param
 from dwca_export.bundle import LAYERS
 from dwca_export.errors import InputRefusedError
@@ -53,6 +54,7 @@ def describe(check: Check) -> dict[str, Any]:
         "hops": {"outputs": manifest["parity"], "values": _values(request.bundle, manifest)},
         "layers": layers,
         "images": _user_data(check.user_data) if check.user_data else None,
+        "ranges": describe_ranges(check.ranges) if check.ranges else None,
         "paths": to_json(check.paths) if check.paths is not None else None,
         "notes": list(check.notes),
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dwca_export.audit.forked import in_child
 from dwca_export.audit.recorded import load_param, load_recorded
 from dwca_export.audit.verdict import audit
 from dwca_export.bundle import MANIFEST, PARAM, SUFFIX, hash_files, write_json
@@ -73,16 +74,20 @@ def write_fixed(
         manifest["changes"] = [*manifest["changes"], f"precision mask for {fix.mode}"]
         manifest["files"] = hash_files(staging)
         write_json(staging / MANIFEST, manifest)
-        _require_same_in_fp32(folder, staging, threads)
-        for result in audit(staging, modes=("fp32", fix.mode), tolerances=tolerances, threads=threads):
-            if result.status == "failed":
-                raise ParityError(f"{result.mode} fails with the masks", where=str(target))
+        in_child(lambda: _prove(folder, staging, fix.mode, tolerances, threads), str(target))
     return manifest
 
 
 def _entry(fix: PrecisionFix) -> dict[str, Any]:
     layers = [{"layer": layer, "module": module} for layer, module in zip(fix.layers, fix.modules, strict=True)]
     return {"mode": fix.mode, "mask": fix.mask, "layers": layers, "converters": fix.converters}
+
+
+def _prove(old: Path, new: Path, mode: str, tolerances: Mapping[str, Tolerance], threads: int) -> None:
+    _require_same_in_fp32(old, new, threads)
+    for result in audit(new, modes=("fp32", mode), tolerances=tolerances, threads=threads):
+        if result.status == "failed":
+            raise ParityError(f"{result.mode} fails with the masks", where=str(new))
 
 
 def _require_same_in_fp32(old: Path, new: Path, threads: int) -> None:

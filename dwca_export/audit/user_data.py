@@ -112,7 +112,6 @@ def compare_on(
         ConversionError: ncnn does not run a network.
         ParityError: The reference itself computes NaN or infinity.
     """
-    inputs = _inputs(manifest)
     networks = list(manifest["networks"])
     reference = "fp32" if "fp32" in networks else networks[0]
     cases = [one for one in results if one.status != "not run" and (one.precision, one.mode) != (reference, "fp32")]
@@ -121,7 +120,7 @@ def compare_on(
         judge = partial(compare, tolerances=tolerances)
         tallies = [_Tally(one, _open(stack, folder, one, threads), judge, decoding_known(manifest)) for one in cases]
         count = 0
-        for feeds in _samples(source, inputs):
+        for feeds in samples_of(source, manifest):
             wanted = first.infer(feeds)
             _require_finite(wanted, f"sample {count} of {source.origin}")
             for tally in tallies:
@@ -194,8 +193,18 @@ def _open(stack: ExitStack, folder: Path, case: ModeResult, threads: int) -> Ncn
     return stack.enter_context(open_bundle(folder, precision=case.precision, mode=case.mode, threads=threads))
 
 
-def _samples(source: SampleSource, inputs: Sequence[TensorSpec]) -> Iterator[Feeds]:
-    """One sample after the other: a folder of images may not fit into memory."""
+def samples_of(source: SampleSource, manifest: Mapping[str, Any]) -> Iterator[Feeds]:
+    """One sample after the other: a folder of images may not fit into memory.
+
+    Args:
+        source: The data.
+        manifest: Of the bundle that they are for.
+
+    Raises:
+        UsageError: Images that only Pillow can resize, and it is not installed.
+        InputRefusedError: An image cannot be read.
+    """
+    inputs = _inputs(manifest)
     yield from source.arrays
     for file in source.files:
         yield from replace(source, files=(file,)).make(inputs, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from dwca_export.cli.options import Interrupts, end, run, start
 from dwca_export.errors import ParityError, UsageError
 
 if TYPE_CHECKING:
+    from dwca_export.audit.check import CheckRequest
     from dwca_export.parity.tolerances import Tolerance
 
 _EPILOG = (
@@ -30,6 +31,10 @@ def parity(
     images: options.Images = None,
     tolerance: options.Tolerances = None,
     paths: options.Paths = False,
+    ranges: options.Ranges = False,
+    fix_precision: options.FixPrecision = None,
+    out: options.Out = None,
+    force: options.Force = False,
     allow_older_ncnn: options.AllowOlder = False,
     all_layers: options.AllLayers = False,
     junit: options.Junit = None,
@@ -51,13 +56,29 @@ def parity(
         output = Output(bundle, junit=junit, as_json=as_json, quiet=quiet, all_layers=all_layers)
         with output.reporting_errors():
             table, notes = _tolerances(tolerance)
-            request = CheckRequest(bundle, _modes(mode), threads, table, images, paths, allow_older_ncnn, notes)
-            check = in_child(lambda: check_bundle(request), str(bundle))
-            document = describe(check)
+            request = CheckRequest(bundle, _modes(mode), threads, table, images, paths, ranges, allow_older_ncnn, notes)
+            request, fix = _fixed(request, fix_precision, out, force)
+            check = in_child(lambda: check_bundle(request), str(request.bundle))
+            document = {**describe(check), "precision_fix": fix}
         output.show(document, check.paths)
         failed = document["verdict"] != "passed"
 
     return run(command, as_json=as_json, debug=debug) or (ParityError.exit_code if failed else 0)
+
+
+def _fixed(
+    request: CheckRequest, mode: str | None, out: Path | None, force: bool
+) -> tuple[CheckRequest, dict[str, Any] | None]:
+    if mode is None:
+        if out or force:
+            given = "--out" if out else "--force"
+            raise UsageError(
+                "is for --fix-precision alone", where=given, hint="add --fix-precision MODE, or leave it out"
+            )
+        return request, None
+    from dwca_export.audit.fix import fix_precision
+
+    return fix_precision(request, mode, out=out, force=force)
 
 
 def _modes(named: list[str] | None) -> tuple[str, ...]:

@@ -43,6 +43,24 @@ Tolerances: TypeAlias = Annotated[
 Paths: TypeAlias = Annotated[
     bool, typer.Option("--paths", help="Also say which kernels ncnn takes, on this and on other machines.")
 ]
+Ranges: TypeAlias = Annotated[
+    bool, typer.Option("--ranges", help="Also hold the numbers in every layer to the range of fp16.")
+]
+FixPrecision: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="Find the fewest layers that have to compute in fp32 for this mode to pass, write a bundle in which they "
+        "do, and judge that.",
+        metavar="MODE",
+    ),
+]
+Out: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="With --fix-precision: folder for the new bundle. [default: beside the old one]", metavar="DIR"),
+]
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="With --fix-precision: replace a bundle that is there already.")
+]
 AllowOlder: TypeAlias = Annotated[
     bool, typer.Option("--allow-older-ncnn", help="Use an ncnn that is older than the one that made the bundle.")
 ]

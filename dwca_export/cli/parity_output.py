@@ -16,6 +16,7 @@ from dwca_export.errors import DwcaExportError, UsageError
 from dwca_export.report.parity_github import github_line_of_error, github_lines
 from dwca_export.report.parity_junit import junit, junit_of_error
 from dwca_export.report.parity_text import one_line_verdict, text
+from dwca_export.report.precision_text import fix_text, ranges_text
 from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class Output:
             from dwca_export.report.kernel_paths import kernel_paths_text
 
             print(kernel_paths_text(paths, width=width, every_layer=self.all_layers))  # noqa: T201
+        if document["ranges"]:
+            print(ranges_text(document["ranges"]))  # noqa: T201
+        if document["precision_fix"]:
+            print(fix_text(document["precision_fix"]))  # noqa: T201
         print(text(document, width=width, all_layers=self.all_layers), end="")  # noqa: T201
 
     @contextlib.contextmanager
