@@ -40,6 +40,6 @@ def test_an_error():
 
 
 def test_names_cannot_make_commands():
-    line = github_line_of_error(InputRefusedError("100 %\n::set-env name=x::y", where="a\n::b,c"))
+    line = github_line_of_error(InputRefusedError("100 %\n::set-env name=x::y\rz", where="a\n::b,c"))
     assert len(line.splitlines()) == 1
     assert line == r"::error title=dwca-parity%3A a %3A%3Ab%2Cc::100 %25 ::set-env name=x::y\rz"
