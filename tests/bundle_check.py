@@ -63,17 +63,13 @@ def eager(module: torch.nn.Module, array: np.ndarray) -> list[np.ndarray]:
 
 
 def worst_error(module: torch.nn.Module, bundle: Path, arrays: Iterable[np.ndarray]) -> float:
-    """The largest relative L2 error over all outputs, their channels (the second axis), and inputs.
-
-    Outputs whose channels differ in scale, such as boxes in pixels beside scores, would hide an error in the small ones
-    if they were measured as a whole.
-    """
+    """The largest relative L2 error over all outputs, their channels, and inputs."""
     worst = 0.0
     for array in arrays:
         expected = eager(module, array)
         for wanted, found in zip(expected, run_bundle(bundle, array, len(expected)), strict=True):
             assert wanted.shape == found.shape
-            worst = max(worst, _error(wanted, found))
+            worst = max(worst, channel_error(wanted, found))
     return worst
 
 
@@ -86,7 +82,12 @@ def least_spread(module: torch.nn.Module, one: np.ndarray, other: np.ndarray) ->
     return min(float(np.linalg.norm(a - b) / np.linalg.norm(a)) for a, b in pairs)
 
 
-def _error(wanted: np.ndarray, found: np.ndarray) -> float:
+def channel_error(wanted: np.ndarray, found: np.ndarray) -> float:
+    """The largest relative L2 error over the channels of one output, its second axis.
+
+    Outputs whose channels differ in scale, such as boxes in pixels beside scores, would hide an error in the small ones
+    if they were measured as a whole.
+    """
     channels = wanted.shape[1] if wanted.ndim > 2 else 1  # a vector of logits is one channel
     rows = wanted.reshape(channels, -1)
     sizes = np.linalg.norm(rows, axis=1)

@@ -22,6 +22,8 @@ def other_packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     declared is declared here.
     """
     os.environ["YOLO_CONFIG_DIR"] = str(tmp_path_factory.mktemp("ultralytics"))
+    # Ultralytics reads these when it is imported: it must neither install what it misses nor download anything.
+    os.environ["YOLO_AUTOINSTALL"], os.environ["YOLO_OFFLINE"] = "false", "true"
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -36,6 +38,7 @@ def factory() -> Callable[..., Any]:
 
     def make(function: str, /, **arguments: Any) -> torch.nn.Module:
         functions.update(functions or runpy.run_path(str(ARCHITECTURES)))
+        torch.manual_seed(0)
         network: torch.nn.Module = functions[function](**arguments)
         return network
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from bundle_check import least_spread, noise, worst_error
-from zoo_exports import ARCHITECTURES, RIGHT, copied, exported, package_file, saved
+from bundle_check import channel_error, eager, least_spread, noise, worst_error
+from zoo_exports import ARCHITECTURES, RIGHT, copied, exported, package_file, raw_predictor, saved
 
 from dwca_export.errors import ConversionError, InputRefusedError
 
@@ -71,6 +71,7 @@ def test_onet_is_refused_for_every_size(tmp_path: Path) -> None:
 
 # Of every channel of YOLO's heads, some of which are small beside the others; measured: below 6e-5.
 RIGHT_YOLO = 2e-4
+RIGHT_YOLO_FP16 = 1e-2  # weights rounded to 11 bits; measured: below 3e-3; red and blue exchanged make 7e-2
 YOLO_SHAPE = (1, 3, 128, 96)
 YOLO_SHAPES = [YOLO_SHAPE, (1, 3, 192, 96), (1, 3, 64, 160)]
 TRUST = ("torch", "ultralytics", "dwca_export")
@@ -86,6 +87,28 @@ def test_yolo_with_decoded_boxes(factory: Callable[..., Any], tmp_path: Path, na
     assert worst_error(network, result.bundle, [noise(YOLO_SHAPE)]) < RIGHT_YOLO
     found = [(block["depthwise_kernel"], block["groups"], block["residual"]) for block in result.manifest["blocks"]]
     assert found == [(5, 4, True)] * 4
+
+
+@pytest.mark.parametrize(("precisions", "right"), [(("fp16", "fp32"), RIGHT_YOLO), (("fp16",), RIGHT_YOLO_FP16)])
+def test_yolo_in_the_hands_of_ultralytics(
+    factory: Callable[..., Any], tmp_path: Path, photos: Path, precisions: tuple[str, ...], right: float
+) -> None:
+    """Its own loader knows the bundle by its name and reads the rest, the image size too, from the metadata."""
+    from ultralytics import YOLO, utils
+
+    assert not utils.ONLINE
+    assert not utils.AUTOINSTALL
+    network = factory("yolo")
+    torch.save({"model": network}, tmp_path / "best.pt")
+    result = exported(tmp_path / "best.pt", YOLO_SHAPE, trust=TRUST, precisions=precisions)
+    loaded = YOLO(str(result.bundle))
+    assert loaded.task == "detect"
+    loaded.predict(photos / "zidane.jpg", predictor=raw_predictor(), verbose=False)
+    backend, (image, predictions) = loaded.predictor.model, loaded.predictor.seen_last
+    assert backend.format == "ncnn"
+    assert backend.names == {index: f"class{index}" for index in range(4)}
+    assert image.shape == YOLO_SHAPE
+    assert channel_error(eager(network, image.numpy())[0], predictions.numpy()) < right
 
 
 def test_yolo_with_decoded_boxes_and_raw_maps(factory: Callable[..., Any], tmp_path: Path) -> None:

@@ -40,3 +40,19 @@ def package_file(package: str, *path: str) -> Path:
 def copied(file: Path, folder: Path) -> Path:
     """A copy in a folder where the bundle can be written beside it."""
     return Path(shutil.copy(file, folder))
+
+
+def raw_predictor() -> type:
+    """Ultralytics' predictor, which keeps the last input and output of its network in place of making boxes of them.
+
+    Its non-maximum suppression would need torchvision's compiled part.
+    """
+    from ultralytics.engine.results import Results
+    from ultralytics.models.yolo.detect import DetectionPredictor
+
+    class RawPredictor(DetectionPredictor):
+        def postprocess(self, preds: Any, img: torch.Tensor, orig_imgs: list[Any], **_: Any) -> list[Results]:
+            self.seen_last = (img, preds)
+            return [Results(original, path="", names=self.model.names) for original in orig_imgs]
+
+    return RawPredictor
