@@ -80,8 +80,8 @@ class OnnxModel:
         inputs: What it takes, in order.
         outputs: What it returns, in order.
         scopes: ONNX value -> path of the torch module (or of the operation in it) that computes it.
-        program: The `torch.export.ExportedProgram` that it was made from, whose nodes are called as the ONNX values are;
-            None if it was made otherwise.
+        program: The `torch.export.ExportedProgram` that it was made from, whose nodes have the names of the ONNX
+            values; None if it was made otherwise.
     """
 
     proto: Any

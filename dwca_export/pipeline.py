@@ -21,6 +21,7 @@ from dwca_export.ncnn.graph import from_model
 from dwca_export.ncnn.weights import to_fp16, write_weights
 from dwca_export.optimise import optimise
 from dwca_export.parity.contrast import caveats
+from dwca_export.parity.contrast import require as require_contrast
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.progress import Progress
 from dwca_export.proof import Shipped, prove, prove_at
@@ -193,18 +194,24 @@ def _prove(
         except ParityError as error:
             error.what += _located(base, network, shipped, samples[0])
             raise
-    return proof, require(align(base, network, shipped[0], samples[0]))
+    alignment = require(align(base, network, shipped[0], samples[0]))
+    if not alignment.values:  # the outputs alone have to prove it
+        require_contrast(proof.contrasts)
+    return proof, alignment
 
 
 def _located(base: Conversion, network: NcnnModel, shipped: Sequence[Shipped], sample: Feeds) -> str:
     """Where an error in the outputs arises, to be put behind it; empty if no hop tells."""
-    for one in shipped:
-        try:
-            require(align(base, network, one, sample))
-        except ParityError as error:
-            return f"; {error.what}"
-        except ConversionError:  # what is broken may not even run
-            continue
+    return next(filter(None, (_first_wrong(base, network, one, sample) for one in shipped)), "")
+
+
+def _first_wrong(base: Conversion, network: NcnnModel, shipped: Shipped, sample: Feeds) -> str:
+    try:
+        require(align(base, network, shipped, sample))
+    except ParityError as error:
+        return f"; {error.what}"
+    except ConversionError:  # what is broken may not even run
+        pass
     return ""
 
 

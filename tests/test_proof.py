@@ -64,6 +64,16 @@ def test_an_output_that_hardly_depends_on_the_input_is_refused(tmp_path, samples
     assert "--images" in error.hint
 
 
+def test_layers_that_were_compared_by_themselves_stand_in(tmp_path):
+    """As of an untrained network: the output hardly changes, what is behind the first convolution does."""
+    kernel = np.random.default_rng(0).standard_normal((4, 3, 3, 3))
+    body = "a = Conv(x, w) b = Relu(a) c = Conv(b, v, one) y = Relu(c)"
+    model = save(tmp_path, body, "float[1, 2, 4, 2] y", w=kernel, v=1e-7 * kernel[:2, [0, 1, 2, 0]], one=[1, 2])
+    manifest = exported(model).manifest
+    assert manifest["contrasts"][0]["verdict"] == "blind"
+    assert any("only the comparison of each layer by itself speaks for it" in note for note in manifest["notes"])
+
+
 def test_data_on_which_it_depends_on_the_input_is_the_remedy(tmp_path):
     model = scaled(tmp_path, 1e-6)
     np.save(tmp_path / "large.npy", 1e6 * np.random.default_rng(0).standard_normal((2, *SHAPE[1:])).astype(np.float32))

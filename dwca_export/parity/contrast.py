@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 Verdict = Literal["strong", "weak", "blind", "constant"]
 
+_MEANINGS = {
+    "weak": "give --images on which it does",
+    "blind": "only the comparison of each layer by itself speaks for it; train it, or give --images on which it does",
+}
 _HINT = "give --images (and more --samples) on which the outputs differ; an untrained network may ignore any input"
 _HINT_FP16 = "; or leave fp16 out, whose tolerance is wide"
 
@@ -97,7 +101,7 @@ def caveats(found: Iterable[Contrast]) -> tuple[str, ...]:
     return tuple(
         f"output {one.output!r} does not depend on the input; it was compared as a constant"
         if one.verdict == "constant"
-        else f"weak proof: {_change(one)}; give --images on which it does"
+        else f"weak proof: {_change(one)}; {_MEANINGS[one.verdict]}"
         for one in weakest.values()
     )
 
