@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -299,6 +302,23 @@ def test_a_full_standard_output_is_an_error(exported, tmp_path):
         )
     assert done.returncode == 2
     assert "the result cannot be printed" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_child_too(exported, tmp_path, number):
+    """The data are a pipe that nobody writes to: the child waits for it for ever."""
+    os.mkfifo(tmp_path / "data.npy")
+    command = [sys.executable, "-m", "dwca_export.cli.parity", exported, "--images", tmp_path / "data.npy"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 30
+        while not (child := children.read_text().split()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, printed = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (130, "error: interrupted\n")
+    assert child
+    assert not Path(f"/proc/{child[0]}").exists()
 
 
 def test_help_lists_options_and_exit_codes(judge):

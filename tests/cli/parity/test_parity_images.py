@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 
 import numpy as np
+import onnx
 import pytest
 from bundles import edit_manifest, edit_weights, read_json
 from PIL import Image
+
+from dwca_export.pipeline import export
+from dwca_export.request import ExportRequest
 
 
 @pytest.fixture
@@ -169,3 +174,45 @@ def test_pixels_of_another_size_without_pillow(judge, exported, tmp_path, withou
 def test_pixels_of_the_networks_size_need_no_pillow(judge, exported, tmp_path, pixels, without_pillow):
     np.save(tmp_path / "images.npy", pixels)
     assert judge(exported, "--images", tmp_path / "images.npy", "-q").code == 0
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    """A bundle whose output is laid out as that of a detector with two classes: 1 x 6 x 40; it passes its input on."""
+    shape = (1, 6, 40)
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "relu", values[:1], values[1:])
+    opset = [onnx.helper.make_opsetid("", 18)]
+    folder = tmp_path_factory.mktemp("detector")
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "detector.onnx")
+    return export(ExportRequest(model=folder / "detector.onnx")).bundle
+
+
+@pytest.fixture
+def candidates(tmp_path):
+    """Outputs of a detector, as its inputs."""
+    array = np.random.default_rng(0).uniform(0, 1, (3, 6, 40)).astype(np.float32)
+    array[:, 2:4] += 1  # width and height: boxes that are large beside the rounding of their corners
+    np.save(tmp_path / "candidates.npy", array)
+    return tmp_path / "candidates.npy"
+
+
+def test_boxes_are_compared_where_the_labels_tell_the_layout(judge, detector, candidates, tmp_path):
+    bundle = shutil.copytree(detector, tmp_path / "bundle")
+    edit_manifest(bundle, labels=["cat", "dog"])
+    code, document = on(judge, bundle, candidates)
+    assert code == 0
+    assert document["images"]["modes"]
+    for one in document["images"]["modes"]:
+        assert one["boxes"]["candidates"] > 50
+        assert one["boxes"]["agreed"] >= 0.9 * one["boxes"]["candidates"]
+        assert one["boxes"]["least_iou"] > 0.9
+    assert not any("boxes" in note for note in document["notes"])
+    assert "least IoU" in judge(bundle, "--images", candidates).out
+
+
+def test_that_boxes_are_not_compared_is_said(judge, detector, candidates):
+    code, document = on(judge, detector, candidates)
+    assert code == 0
+    assert all(one["boxes"] is None for one in document["images"]["modes"])
+    assert any(note.startswith("boxes and scores were not compared") for note in document["notes"])
