@@ -18,6 +18,7 @@ from dwca_export.kernel_paths import to_json
 from dwca_export.parity.measure import figures
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dwca_export.audit.check import Check
@@ -121,7 +122,7 @@ def _user_data(data: UserData) -> dict[str, Any]:
     }
 
 
-def _values(folder: Path, manifest: dict[str, Any]) -> list[Any]:
+def _values(folder: Path, manifest: Mapping[str, Any]) -> list[Any]:
     """The table of torch module, ONNX value and ncnn blob that the export wrote; none in bundles without it."""
     if LAYERS not in manifest["files"]:
         return []

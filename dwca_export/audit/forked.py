@@ -57,6 +57,7 @@ def in_child(work: Callable[[], Result], where: str) -> Result:
 def _serve(work: Callable[[], Result], sender: Connection) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the parent cleans up, and ends this process if need be
         signal.signal(getattr(signal, name), signal.SIG_DFL)
+    answer: tuple[Result | None, Exception | None, str]
     try:
         answer = (work(), None, "")
     except Exception as error:  # the parent decides what becomes of it

@@ -77,7 +77,8 @@ def _suite(name: str, cases: list[ET.Element]) -> bytes:
         "errors": str(sum(case.find("error") is not None for case in cases)),
         "skipped": str(sum(case.find("skipped") is not None for case in cases)),
     }
-    root = ET.Element("testsuites", name="dwca-parity", **counts)
-    ET.SubElement(root, "testsuite", name=visible(name), **counts).extend(cases)
+    root = ET.Element("testsuites", {"name": "dwca-parity", **counts})
+    ET.SubElement(root, "testsuite", {"name": visible(name), **counts}).extend(cases)
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    report: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return report + b"\n"

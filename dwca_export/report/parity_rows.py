@@ -93,7 +93,8 @@ def _share(layer: Mapping[str, Any], document: Mapping[str, Any]) -> float:
     added, limit = layer["added"], tolerance_of(layer, document)
     if added["relative_l2"] is None:
         return math.inf
-    return max(added["relative_l2"] / limit["layer_l2"], (added["channel_l2"] or 0.0) / limit["layer_channel_l2"])
+    shares = (added["relative_l2"] / limit["layer_l2"], (added["channel_l2"] or 0.0) / limit["layer_channel_l2"])
+    return float(max(shares))
 
 
 def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:

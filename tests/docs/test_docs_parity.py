@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Documented on another page, or once for all places where they occur.
-ELSEWHERE = ("hops.outputs[].", "hops.values[].", "first_fault.", "paths.", "ranges.", "precision_fix.", "tolerances.*.")
+ELSEWHERE = (
+    "hops.outputs[].",
+    "hops.values[].",
+    "first_fault.",
+    "paths.",
+    "ranges.",
+    "precision_fix.",
+    "tolerances.*.",
+)
 FIGURES_IN = ("modes[].outputs[].", "images.modes[].outputs[].", "layers[].added.", "layers[].carried.")
 
 
