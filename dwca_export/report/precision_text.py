@@ -33,10 +33,11 @@ def fix_text(fix: Mapping[str, Any]) -> str:
 
 def _range_lines(ranges: Mapping[str, Any]) -> Iterator[str]:
     findings = ranges["findings"]
-    yield f"fp16's range, on {ranges['samples']} samples: {len(findings) or 'no'} findings"
+    count = f"{len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}"
+    yield f"fp16's range, on {ranges['samples']} samples: {count}"
     for one in findings[:_NAMED]:
-        bits = "" if one["headroom"] is None else f", {one['headroom']:.1f} bits below fp16's largest"
-        yield f"{one['fault']}: {one['module']} (ncnn layer {one['layer']}): {_number(one['value'])}{bits}"
+        where = f"{one['module']} (ncnn layer {one['layer']})"
+        yield f"{one['fault']}: {where}: {_number(one['value'])}{_bits(one['headroom'])}"
         yield f"  in {' and '.join(one['modes'])}"
         yield f"  -> {one['remedy']}"
     if len(findings) > _NAMED:
@@ -48,6 +49,13 @@ def _range_lines(ranges: Mapping[str, Any]) -> Iterator[str]:
             f"  {one['module'] or one['blob']} ({one['type']}): up to {_number(one['largest'])}{sums}, "
             f"headroom {one['headroom']:.1f} bits"
         )
+
+
+def _bits(headroom: float | None) -> str:
+    if headroom is None:
+        return ""
+    side = "beyond" if headroom < 0 else "below"
+    return f", {abs(headroom):.1f} bits {side} fp16's largest"
 
 
 def _headroom(layer: Mapping[str, Any]) -> float:
