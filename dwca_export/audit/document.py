@@ -70,6 +70,7 @@ def _mode(result: ModeResult) -> dict[str, Any]:
         "reason": result.reason,
         "tolerance": result.tolerance,
         "acted": result.acted,
+        "blobs": result.blobs,
         "faults": [*(comparison.faults if comparison else ()), *_layer_faults(result)],
         "outputs": [_figures(one) for one in comparison.measurements] if comparison else [],
     }

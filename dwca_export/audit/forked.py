@@ -14,8 +14,11 @@ from dwca_export.exit_status import describe_exit
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 Result = TypeVar("Result")
+
+_INTERRUPTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 
 
 def in_child(work: Callable[[], Result], where: str) -> Result:
@@ -36,9 +39,9 @@ def in_child(work: Callable[[], Result], where: str) -> Result:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(work, sender))
-    process.start()
-    sender.close()
     try:
+        _start(process)
+        sender.close()
         result, error, trace = receiver.recv()
     except EOFError as end:
         process.join()
@@ -54,9 +57,19 @@ def in_child(work: Callable[[], Result], where: str) -> Result:
     return value
 
 
+def _start(process: BaseProcess) -> None:
+    """Start the process; an interrupt waits until it is known, or nobody would end it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(work: Callable[[], Result], sender: Connection) -> None:
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the parent cleans up, and ends this process if need be
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for number in _INTERRUPTS:  # the parent cleans up, and ends this process if need be
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
     answer: tuple[Result | None, Exception | None, str]
     try:
         answer = (work(), None, "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +50,7 @@ def load_recorded(folder: Path, manifest: Mapping[str, Any]) -> Recorded:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputRefusedError(f"no readable golden tensors: {error}", where=str(path), hint=_AGAIN) from error
     count = manifest["samples"]["count"]
     samples = [_named(arrays, f"input/{index}", manifest["inputs"], path) for index in range(count)]

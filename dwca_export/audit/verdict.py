@@ -40,6 +40,7 @@ class ModeResult:
         status: "not run" where this machine computes as in another mode.
         reason: Why it was not run; empty otherwise.
         acted: How many blobs differ from those of the same network in fp32; all of them for the fp32 mode itself.
+        blobs: How many there are.
         comparison: The outputs of every sample beside the original network's; None if it was not run.
         layers: What each layer adds, on the first sample; empty if it was not run.
     """
@@ -50,6 +51,7 @@ class ModeResult:
     status: Status
     reason: str = ""
     acted: int = 0
+    blobs: int = 0
     comparison: Comparison | None = None
     layers: tuple[LayerCheck, ...] = ()
 
@@ -120,7 +122,7 @@ def _judge(
     seen[case.mode] = blobs
     if same is not None:
         reason = f"on this machine it computes the same numbers as {same}"
-        return ModeResult(case.precision, case.mode, case.tolerance, "not run", reason)
+        return ModeResult(case.precision, case.mode, case.tolerance, "not run", reason, blobs=len(blobs))
     tolerance = case.tolerances[case.tolerance]
     outputs = [runner.infer(sample) for sample in recorded.samples]
     pair = ("recorded", recorded.outputs), (f"ncnn {case.mode}", outputs)
@@ -128,7 +130,7 @@ def _judge(
     layers = check_layers(runner, param, recorded, tolerance, half="fp16" in case.mode)
     failed = not comparison.passed or any(layer.kind is not None for layer in layers)
     status: Status = "failed" if failed else "passed"
-    return ModeResult(case.precision, case.mode, case.tolerance, status, "", acted, comparison, layers)
+    return ModeResult(case.precision, case.mode, case.tolerance, status, "", acted, len(blobs), comparison, layers)
 
 
 def _computed(param: Param) -> list[str]:

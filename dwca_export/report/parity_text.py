@@ -13,6 +13,7 @@ from dwca_export.report.parity_rows import (
     cosine,
     decibels,
     image_table,
+    in_part,
     layer_table,
     mode_table,
     module_name,
@@ -76,6 +77,9 @@ def _parts(document: Mapping[str, Any], width: int, all_layers: bool) -> Iterato
 
 def _remarks(document: Mapping[str, Any]) -> Iterator[str]:
     for one in document["modes"]:
+        if in_part(one):
+            part = f"on this machine all but {one['acted']} of {one['blobs']} blobs are computed as in fp32"
+            yield visible(f"passed in part: {one['precision']} weights, {one['mode']}: {part}")
         if one["status"] == "not run":
             yield visible(f"not run: {one['precision']} weights, {one['mode']}: {one['reason']}")
     for one in _judged(document):

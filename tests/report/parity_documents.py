@@ -56,6 +56,7 @@ def mode(precision, name, status, faults=(), reason="", outputs=()):
         "reason": reason,
         "tolerance": name,
         "acted": 2,
+        "blobs": 2,
         "faults": list(faults),
         "outputs": list(outputs),
     }

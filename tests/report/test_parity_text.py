@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from parity_documents import NOT_FINITE, failing, figures, layer, mode, passing
 
 from dwca_export.report.parity_text import one_line_verdict, text
@@ -22,6 +23,19 @@ def test_a_pass():
         "verdict: passed\n"
     )
     assert one_line_verdict(passing()) == ""
+
+
+@pytest.mark.parametrize(("acted", "shown"), [(1, "in part"), (2, "passed"), (4, "passed")])
+def test_a_mode_that_this_machine_hardly_has_passes_in_part(acted, shown):
+    document = passing()
+    document["modes"].append(
+        {**mode("fp32", "fp16-storage", "passed", outputs=[figures()]), "acted": acted, "blobs": 4}
+    )
+    shown_text = text(document, width=200)
+    row = next(line for line in shown_text.splitlines() if line.startswith("fp32     fp16-storage"))
+    assert shown in row
+    told = "passed in part: fp32 weights, fp16-storage: on this machine all but 1 of 4 blobs are computed as in fp32"
+    assert (told in shown_text) == (shown == "in part")
 
 
 def test_a_fault_is_spelt_out():
