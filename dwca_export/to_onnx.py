@@ -51,9 +51,7 @@ def to_onnx(model: TorchModel) -> OnnxModel:
     return OnnxModel(proto, model.inputs, model.outputs, _scopes(proto, wrapper, _calls(program)), program)
 
 
-def _export(
-    model: TorchModel, arguments: tuple[torch.Tensor, ...]
-) -> tuple[Any, torch.export.ExportedProgram | None]:
+def _export(model: TorchModel, arguments: tuple[torch.Tensor, ...]) -> tuple[Any, torch.export.ExportedProgram | None]:
     # The exporter would not mind an output that is called as one of its inner values.
     wanted = {
         **{f"dwca.input.{index}": spec.name for index, spec in enumerate(model.inputs)},
