@@ -2,7 +2,7 @@
 
 The networks are chains of DWCA blocks with the statistics of one batch. Each bundle is judged in a process of its own,
 in every mode that this machine has. Peak memory is the largest resident size that the kernel saw of that process;
-`import` is that of a process that only opens the bundle. The figures are medians.
+`open` is a process that only opens the bundle. The figures are medians.
 
 usage: python tools/parity_cost.py [--rounds 3]
 """
@@ -40,7 +40,7 @@ from pathlib import Path
 status = Path("/proc/self/status").read_text(encoding="utf-8")
 print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
 """
-_IMPORT = """
+_OPEN = """
 import sys
 from pathlib import Path
 from dwca_export.audit.verdict import audit
@@ -100,8 +100,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    print("| blocks | layers | samples | seconds | a block and sample, ms | peak memory, MiB | of which `import` |")
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    print("| blocks | layers | samples | seconds | of which `open` | ms a layer | peak memory, MiB | of which `open` |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         for blocks, counts in CASES.items():
             exported = _export(Path(name), blocks, max(counts))
@@ -110,12 +110,14 @@ def main() -> None:
 
 
 def _measure(bundle: Path, blocks: int, count: int, rounds: int) -> None:
-    runs = [_child(_AUDIT, bundle) for _ in range(rounds)]
-    idle = statistics.median(_child(_IMPORT, bundle)[1] for _ in range(rounds))
-    seconds, peak = (statistics.median(values) for values in zip(*runs, strict=True))
+    judged, opened = (
+        [statistics.median(values) for values in zip(*(_child(script, bundle) for _ in range(rounds)), strict=True)]
+        for script in (_AUDIT, _OPEN)
+    )
     layers = int((bundle / PARAM).read_text(encoding="utf-8").split()[1])
-    each = 1e3 * seconds / blocks / count
-    print(f"| {blocks} | {layers} | {count} | {seconds:.2f} | {each:.2f} | {peak:.0f} | {idle:.0f} |", flush=True)
+    each = 1e3 * (judged[0] - opened[0]) / layers
+    times, sizes = f"{judged[0]:.2f} | {opened[0]:.2f} | {each:.2f}", f"{judged[1]:.0f} | {opened[1]:.0f}"
+    print(f"| {blocks} | {layers} | {count} | {times} | {sizes} |", flush=True)
 
 
 def _export(folder: Path, blocks: int, count: int) -> Path:

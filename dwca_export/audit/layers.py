@@ -76,16 +76,12 @@ def check_layers(
     blobs = [blob for blob, _ in graph.computed() if blob in recorded.blobs]
     whole = runner.infer_blobs(recorded.samples[0], blobs)
     checks = []
-    for blob, layer in graph.computed():
-        if blob not in recorded.blobs:
-            continue
-        between, given = graph.needs(blob)
-        reference = recorded.blobs[blob]
-        alone = _alone(runner, given, blob, recorded)
+    for blob, alone in _each_alone(runner, recorded, blobs):
+        layer, reference = graph.producer(blob), recorded.blobs[blob]
         module = recorded.modules.get(blob, "")
         added, carried = (measure(module or blob, [reference[None]], [one[None]]) for one in (alone, whole[blob]))
         kind = None if within(added, tolerance) else diagnose(reference, alone, half=half)
-        also = tuple(name for name in between if name != layer.name)
+        also = tuple(name for name in graph.needs(blob) if name != layer.name)
         statistics = channel_statistics(reference, alone)
         checks.append(LayerCheck(layer.name, layer.type, blob, module, also, added, carried, statistics, kind))
     return tuple(checks)
@@ -103,9 +99,9 @@ def missing_blobs(param: Param, recorded: Recorded) -> tuple[str, ...]:
     return tuple(blob for blob in recorded.blobs if blob not in written)
 
 
-def _alone(runner: NcnnRunner, given: Sequence[str], blob: str, recorded: Recorded) -> np.ndarray:
+def _each_alone(runner: NcnnRunner, recorded: Recorded, blobs: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
     try:
-        return runner.infer_between({source: recorded.blobs[source] for source in given}, [blob])[blob]
+        yield from runner.infer_each(recorded.blobs, blobs)
     except ConversionError as error:
         error.hint = error.hint or "the layer does not run on the shapes that were recorded for it"
         raise
@@ -122,18 +118,17 @@ class _Graph:
         """Blobs with the layers that compute them, in order."""
         return ((blob, layer) for blob, layer in self._producer.items() if layer.type not in _NOT_RUN)
 
-    def needs(self, blob: str) -> tuple[list[str], list[str]]:
-        """Layers that have to run for a blob, and the recorded blobs that they read."""
+    def producer(self, blob: str) -> Layer:
+        """The layer that computes a blob."""
+        return self._producer[blob]
+
+    def needs(self, blob: str) -> list[str]:
+        """Layers that have to run for a blob, back to what is recorded."""
         layers: dict[str, None] = {}
-        given: dict[str, None] = {}
         waiting = [blob]
         while waiting:
             layer = self._producer[waiting.pop()]
             if layer.type != "Split":
                 layers[layer.name] = None
-            for bottom in layer.bottoms:
-                if bottom in self._recorded:
-                    given[bottom] = None
-                elif bottom in self._producer:
-                    waiting.append(bottom)
-        return list(layers), list(given)
+            waiting += [bottom for bottom in layer.bottoms if bottom not in self._recorded and bottom in self._producer]
+        return list(layers)

@@ -201,7 +201,6 @@ class _Probe:
         self.samples = 0
         self._runner, self._magnitudes, self._modules = runner, magnitudes, modules
         self._layers = [layer for layer in param.layers if layer.type != "Split"]
-        self._source = _sources(param)
         self._inputs = {f"in{index}": spec.name for index, spec in enumerate(runner.inputs)}
         self._weight = {weight.layer: 0.0 for weight in weights}
         for weight in weights:
@@ -212,10 +211,10 @@ class _Probe:
         computed = [blob for layer in self._layers if layer.type != "Input" for blob in layer.tops]
         blobs = self._runner.infer_blobs(sample, computed)
         blobs.update({blob: sample[name][0] for blob, name in self._inputs.items()})
+        sums = self._sums(blobs)
         for layer in self._layers:
-            sums = self._sums(layer, blobs)
             for blob in layer.tops:
-                self._note(layer, blob, blobs[blob], sums)
+                self._note(layer, blob, blobs[blob], sums.get(blob))
         self.samples += 1
 
     def layers(self) -> tuple[LayerRange, ...]:
@@ -235,13 +234,12 @@ class _Probe:
         old = self._found.get(blob)
         self._found[blob] = new if old is None else _merged(old, new)
 
-    def _sums(self, layer: Layer, blobs: Mapping[str, np.ndarray]) -> float | None:
-        area = _area(layer)
-        if area is None:
-            return None
-        given = {blob: np.abs(blobs[self._source.get(blob, blob)]) for blob in layer.bottoms}
-        found = self._magnitudes.infer_between(given, layer.tops)
-        return area * max(float(array.max()) for array in found.values())
+    def _sums(self, blobs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """What no sum that ends in a blob exceeds on its way."""
+        areas = {blob: area for layer in self._layers if (area := _area(layer)) for blob in layer.tops}
+        magnitudes = {blob: np.abs(array) for blob, array in blobs.items()}
+        found = self._magnitudes.infer_each(magnitudes, list(areas))
+        return {blob: areas[blob] * float(array.max()) for blob, array in found}
 
 
 def _area(layer: Layer) -> int | None:
@@ -276,11 +274,6 @@ def _merged(old: LayerRange, new: LayerRange) -> LayerRange:
         rounding=max(old.rounding, new.rounding),
         sums=None if old.sums is None or new.sums is None else float(np.maximum(old.sums, new.sums)),
     )
-
-
-def _sources(param: Param) -> dict[str, str]:
-    """The blob that each top of a `Split` is a copy of."""
-    return {top: layer.bottoms[0] for layer in param.layers if layer.type == "Split" for top in layer.tops}
 
 
 def _magnitude_runner(param: Param, weights: Sequence[Weight], threads: int) -> NcnnRunner:

@@ -11,7 +11,7 @@ from dwca_export.errors import ConversionError
 from dwca_export.runners.base import check_feeds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -77,6 +77,9 @@ class NcnnRunner:
                 hint="see what ncnn printed on standard error",
             )
 
+        # ncnn looks names up one after the other: of a deep network that takes longer than to compute a layer.
+        self._index = {blob.name: index for index, blob in enumerate(self._net.blobs())}
+
     def __enter__(self) -> NcnnRunner:
         return self
 
@@ -119,17 +122,44 @@ class NcnnRunner:
         Raises:
             ConversionError: ncnn fails, or the blobs do not depend on `given` alone.
         """
-        # ncnn.Mat shares the array's memory, and ncnn's in-place layers crash on memory that is not its own: each array
-        # stays alive until the Mat is cloned.
-        arrays = {blob: np.ascontiguousarray(array) for blob, array in given.items()}
-        results = {}
         with self._net.create_extractor() as extractor:
-            for blob, array in arrays.items():
-                if extractor.input(blob, ncnn.Mat(array).clone()) != 0:
-                    raise ConversionError(f"the network has no input blob {blob!r}", where=self.where)
+            for blob, array in given.items():
+                self._give(extractor, blob, array)
+            return {blob: self._take(extractor, blob) for blob in blobs}
+
+    def infer_each(self, recorded: Mapping[str, np.ndarray], blobs: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Compute blobs one by one, each from what those before it should hold: one pass over the network.
+
+        Args:
+            recorded: What blobs should hold: float32, without batch axis, as ncnn shapes them. Whatever is not among
+                them is computed from those that are.
+            blobs: Those to compute, in the order of execution.
+
+        Yields:
+            Name and value of each blob.
+
+        Raises:
+            ConversionError: As `infer_between`.
+        """
+        computed = set(blobs)
+        with self._net.create_extractor() as extractor:
+            for blob, array in recorded.items():
+                if blob not in computed:
+                    self._give(extractor, blob, array)
             for blob in blobs:
-                status, mat = extractor.extract(blob)
-                if status != 0 or mat.empty():
-                    raise ConversionError(f"ncnn fails to compute blob {blob!r} (status {status})", where=self.where)
-                results[blob] = np.array(mat)
-        return results
+                yield blob, self._take(extractor, blob)
+                if blob in recorded:
+                    self._give(extractor, blob, recorded[blob])
+
+    def _give(self, extractor: ncnn.Extractor, blob: str, array: np.ndarray) -> None:
+        # ncnn.Mat shares the array's memory, and ncnn's in-place layers crash on memory that is not its own: the array
+        # stays alive until the Mat is cloned.
+        array = np.ascontiguousarray(array)
+        if blob not in self._index or extractor.input(self._index[blob], ncnn.Mat(array).clone()) != 0:
+            raise ConversionError(f"the network has no input blob {blob!r}", where=self.where)
+
+    def _take(self, extractor: ncnn.Extractor, blob: str) -> np.ndarray:
+        status, mat = extractor.extract(self._index.get(blob, -1))  # ncnn refuses the index -1
+        if status != 0 or mat.empty():
+            raise ConversionError(f"ncnn fails to compute blob {blob!r} (status {status})", where=self.where)
+        return np.array(mat)

@@ -101,3 +101,35 @@ def test_blobs_that_are_not_there_are_refused(tmp_path):
     other = TensorSpec("z", (1, 1))
     with NcnnRunner(*files, [INPUT, other], [OUTPUT]) as runner, pytest.raises(ConversionError, match="'in1'"):
         runner.infer({**feed(), "z": np.zeros((1, 1), np.float32)})
+
+
+BRANCHES = (
+    "ReLU relu 1 1 in0 r",
+    "Split split 1 2 r r_a r_b",
+    "AbsVal abs 1 1 r_a a",
+    "BinaryOp sum 2 1 a r_b s 0=0",
+    "Convolution conv 1 1 s out0 0=1 1=1 5=0 6=2",
+)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_blob_from_what_those_before_it_should_hold(tmp_path, mode):
+    """The same as each layer in a run of its own; what is recorded is not what the network computes."""
+    shapes = {"in0": (2, 3, 4), "r": (2, 3, 4), "s": (2, 3, 4), "out0": (1, 3, 4)}
+    recorded = {blob: feed(1, *shape, seed=seed)["x"][0] for seed, (blob, shape) in enumerate(shapes.items())}
+    sources = {"r": ("in0",), "a": ("r",), "s": ("r",), "out0": ("s",)}
+    with open_network(network(tmp_path, *BRANCHES), mode=mode) as runner:
+        found = dict(runner.infer_each(recorded, list(sources)))
+        for blob, needed in sources.items():
+            alone = runner.infer_between({source: recorded[source] for source in needed}, [blob])[blob]
+            np.testing.assert_array_equal(found[blob], alone)
+    if mode == "fp32":
+        np.testing.assert_array_equal(found["s"], np.abs(recorded["r"]) + recorded["r"])
+
+
+def test_what_is_recorded_of_no_blob_is_refused(tmp_path):
+    with (
+        open_network(network(tmp_path, *BRANCHES)) as runner,
+        pytest.raises(ConversionError, match="'nowhere'"),
+    ):
+        list(runner.infer_each({"nowhere": feed()["x"][0]}, ["r"]))
