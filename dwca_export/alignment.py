@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from dwca_export.artifacts import NcnnModel
     from dwca_export.conversion import Conversion
+    from dwca_export.ncnn.graph import Tap
     from dwca_export.proof import Shipped
 
     Feeds = Mapping[str, np.ndarray]
@@ -136,7 +137,7 @@ def align(conversion: Conversion, network: NcnnModel, shipped: Shipped, sample: 
         others = runner.infer_blobs(sample, [blob for blob in computed if blob not in recorded.blobs])
     values = {module: value for value, module in taps.items()}
     rows = []
-    for tap in network.tapped:
+    for tap in _computed(network):
         value = values[tap.name]
         hops = _hops(tap.name, [(name, found[value]) for name, found in stages if value in found])
         rows.append(AlignedValue(tap.name, value, tap.stacked_groups, hops, checks[tap.blob]))
@@ -161,10 +162,17 @@ def _stages(conversion: Conversion, taps: Mapping[str, str], sample: Feeds) -> l
 def _recorded(network: NcnnModel, taps: Mapping[str, str], values: Feeds, sample: Feeds) -> Recorded:
     by_module = {module: values[value][0] for value, module in taps.items()}
     blobs = {f"in{index}": sample[spec.name][0] for index, spec in enumerate(network.inputs)}
-    for tap in network.tapped:
+    tapped = _computed(network)
+    for tap in tapped:
         blobs[tap.blob] = in_blob_layout(by_module[tap.name], tap.stacked_groups)
     blobs.update({f"out{index}": values[spec.name][0] for index, spec in enumerate(network.outputs)})
-    return Recorded((sample,), (values,), blobs, {tap.blob: tap.name for tap in reversed(network.tapped)})
+    return Recorded((sample,), (values,), blobs, {tap.blob: tap.name for tap in reversed(tapped)})
+
+
+def _computed(network: NcnnModel) -> list[Tap]:
+    """The taps that a layer computes: the mean over an axis of one value is the input of the network itself."""
+    given = {blob for layer in network.param.layers if layer.type == "Input" for blob in layer.tops}
+    return [tap for tap in network.tapped if tap.blob not in given]
 
 
 def _hops(module: str, found: Sequence[tuple[str, np.ndarray]]) -> dict[str, Measurement]:

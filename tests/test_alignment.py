@@ -144,3 +144,28 @@ def test_weights_in_fp16_have_their_own_tolerance(conversion, network, ship):
     require(align(conversion, network, ship(rounded, "fp16-weights"), SAMPLE))
     with pytest.raises(ParityError):
         require(align(conversion, network, ship(rounded), SAMPLE))
+
+
+class StripOfOneRow(nn.Module):
+    """Pools maps of one row, along that row too: pnnx takes it for what it is, nothing to compute."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d((1, None))
+        self.conv = nn.Conv2d(6, 4, 1)
+
+    def forward(self, image):
+        return self.conv(torch.cat([self.pool(image), image.relu()], dim=1))
+
+
+def test_a_value_that_is_the_input_itself_needs_no_layer(tmp_path):
+    shape = (1, 3, 1, 9)
+    with Workers(120) as workers:
+        made = convert(Opener(LoadedModel(StripOfOneRow(), "module", "")), (shape,), Progress(quiet=True), workers, 120)
+    network = optimise(made.ncnn)[0]
+    assert "in0" in {tap.blob for tap in network.tapped if tap.name == "pool"}
+    shipped = Shipped("ncnn", tmp_path / "net.param", tmp_path / "net.bin", "fp32")
+    shipped.param.write_text(network.param.text(), encoding="utf-8")
+    shipped.bin.write_bytes(write_weights(network.weights))
+    alignment = require(align(made, network, shipped, {"image": noise(shape)}))
+    assert all(value.ncnn.blob != "in0" for value in alignment.values)
