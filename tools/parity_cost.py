@@ -1,8 +1,8 @@
 """Measures what judging a bundle costs: networks of 10, 50 and 200 blocks, and 1, 16 and 128 recorded samples.
 
 The networks are chains of DWCA blocks with the statistics of one batch. Each bundle is judged in a process of its own,
-in every mode that this machine has. Peak memory is the largest resident size that the kernel saw of that process;
-`open` is a process that only opens the bundle. The figures are medians.
+in every mode that this machine has, on one thread. Seconds are of CPU time; peak memory is the largest resident size
+that the kernel saw of that process; `open` is a process that only opens the bundle. The figures are medians.
 
 usage: python tools/parity_cost.py [--rounds 3]
 """
@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +33,11 @@ CASES = {10: (16,), 50: (1, 16, 128), 200: (16,)}
 """Numbers of samples for each number of blocks."""
 
 # Not what `wait4` tells: that begins with the size of the process that started this one.
-_PEAK = """
-import sys
+_FIGURES = """
+import sys, time
 from pathlib import Path
 status = Path("/proc/self/status").read_text(encoding="utf-8")
-print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
+print(time.process_time(), next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
 """
 _OPEN = """
 import sys
@@ -100,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    print("| blocks | layers | samples | seconds | of which `open` | ms a layer | peak memory, MiB | of which `open` |")
+    print("| blocks | layers | samples | CPU seconds | of it `open` | ms a layer | peak memory, MiB | of it `open` |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         for blocks, counts in CASES.items():
@@ -155,17 +154,17 @@ def _sample(key: str) -> int:
 
 
 def _child(script: str, bundle: Path) -> tuple[float, float]:
-    """Seconds and peak MiB of a process."""
-    start = time.perf_counter()
+    """CPU seconds and peak MiB of a process."""
     done = subprocess.run(
-        [sys.executable, "-c", script + _PEAK, str(bundle)],
+        [sys.executable, "-c", script + _FIGURES, str(bundle)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    return time.perf_counter() - start, float(done.stdout) / 1024
+    seconds, peak = map(float, done.stdout.split())
+    return seconds, peak / 1024
 
 
 if __name__ == "__main__":
