@@ -48,6 +48,7 @@ HALF = Condition("fp16 arithmetic", lambda case: case.half)
 FP16 = Condition("fp16 storage alone", lambda case: case.first.storage == "fp16" and not case.half)
 BF16 = Condition("bf16 storage", lambda case: case.first.storage == "bf16")
 FP32 = Condition("fp32 blobs", lambda case: case.first.storage == "fp32")
+BF16_ON = Condition("bf16 storage switched on", lambda case: case.options.bf16_storage)
 # With fp16 storage, inner products keep their weights in fp16 although the blobs stay in 32 bits.
 FP16_WEIGHTS = Condition("fp16 weights", lambda case: case.options.fp16_storage and case.first.storage == "fp32")
 
@@ -71,6 +72,11 @@ SHAPE_HINTS = Condition("shape hints in the param", lambda case: case.layer.has(
 def pack(*counts: int) -> Condition:
     """Elempack of the input."""
     return Condition(f"elempack {_or(counts)}", lambda case: case.pack in counts)
+
+
+def output_width(modulus: int, *rests: int) -> Condition:
+    """What the output's width leaves when it is divided."""
+    return Condition(f"output width % {modulus} is {_or(rests)}", lambda case: case.shapes[0][-1] % modulus in rests)
 
 
 def packs(before: int, after: int) -> Condition:

@@ -28,6 +28,11 @@ _OTHER = "the window has no kernel of its own"
 _NO_FP16 = "fp16 storage without arithmetic has no depthwise kernels"
 _GROUPS = "one dense Convolution for each group"
 
+# Both found by running ncnn 1.0.20261020: a grid of cases under qemu, and on x86 with AVX-512.
+_TWO_ROWS = "of one column, the third tap of the second and third row is taken from the first row"
+_GROUPS_IN_BF16 = "the groups are made for bf16 and given fp32: the result is nonsense or NaN"
+
+_SUM_IN_FP32 = remedies.say("31=1 on the layer, as dwca-parity --fix-precision fp16-arithmetic finds")
 _OTHER_WINDOW = remedies.say(remedies.OTHER_WINDOW)
 _IN_FLOAT = remedies.say(remedies.MORE_PRECISION_INT8)
 _NO_GROUPS = remedies.say("a dense or a depthwise convolution; convolutions in groups have no kernel of their own")
@@ -62,6 +67,8 @@ KERNELS: tuple[Kernel, ...] = (
     _row("x86", (c.PACKED, _WINDOWS), "convdw{k}x{k}s{s}_pack{p}_{simd}", "fast", _OWN, _HEADER + "_pack{p}.h"),
     _row("x86", (c.PACKED,), "loop over the window, pack{p}", "generic", _OTHER, "", _OTHER_WINDOW),
     _row("x86", (_3X3,), "convdw3x3s{s}_sse", "fast", _OWN_UNPACKED, _HEADER + ".h"),
+    _row("x86", (c.BF16_ON,), _GROUPS + ", one channel wide, in bf16", "wrong", _GROUPS_IN_BF16, "",
+         remedies.channels(4)),
     _row("x86", (), _GROUPS + ", one channel wide", "scalar", "unpacked, and no 3x3", "", remedies.channels(4)),
     # ARM in 8 bits.
     _row("arm", (c.INT8, c.channels_in(8), _3X3, c.ACTIVATION_FITS), "convdw3x3s{s}_pack8_int8_neon", "fast", _OWN,
@@ -77,6 +84,8 @@ KERNELS: tuple[Kernel, ...] = (
     _row("arm", (c.FP16,), "scalar loop over the window, fp16 widened to fp32", "scalar", _NO_FP16,
          "convolutiondepthwise_arm_asimdhp.cpp", remedies.half_arithmetic),
     # ARM with fp16 arithmetic.
+    _row("arm", (c.HALF, c.pack(8), c.window((3,), (2,)), c.output_width(4, 2, 3)),
+         "convdw{k}x{k}s{s}_pack8_fp16sa_neon", "wrong", _TWO_ROWS, _HEADER + "_pack8_fp16s.h", _SUM_IN_FP32),
     _row("arm", (c.HALF, c.pack(8), _WINDOWS), "convdw{k}x{k}s{s}_pack8_fp16sa_neon", "fast", _OWN,
          _HEADER + "_pack8_fp16s.h"),
     _row("arm", (c.HALF, c.pack(8)), "loop over the window, pack8, fp16", "generic", _OTHER,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dwca_export.kernel_paths.machine import Family
     from dwca_export.kernel_paths.outputs import Layout
 
-Speed: TypeAlias = Literal["fast", "generic", "scalar", "copies", "unknown"]
+Speed: TypeAlias = Literal["fast", "generic", "scalar", "copies", "wrong", "unknown"]
 
 
 NOT_KNOWN = "not known"
@@ -58,7 +58,7 @@ class Kernel:
         kernel: Name of the function, with the words of `Case.words` in braces.
         speed: `fast`: written for this case, or a matrix product. `generic`: vectorised, but a plain loop over the
             window. `scalar`: one element at a time. `copies`: unpacks, repacks or reorders around the work.
-            `unknown`: this case was not read.
+            `wrong`: computes nonsense. `unknown`: this case was not read.
         reason: Why this kernel.
         source: File of ncnn's `src/layer`, with the same words in braces.
         remedy: What can be done, for one that is not fast.
