@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
+import os
+import secrets
+import shutil
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +21,9 @@ from dwca_export.errors import UsageError
 from dwca_export.progress import Progress
 from dwca_export.request import ExportRequest
 from dwca_export.shapes import parse_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MODULES = ("torch", "onnx", "onnxruntime", "onnxscript", "onnxsim", "pnnx", "PIL")
 _EPILOG = (
@@ -127,7 +135,8 @@ def export(
         from dwca_export.report.text import print_report
 
         progress = Progress(quiet=quiet or as_json)
-        result = run_export(request, progress)
+        with _cache_of_torch_removed():
+            result = run_export(request, progress)
         with printing():
             if as_json:
                 typer.echo(json.dumps({"bundle": str(result.bundle), "seconds": progress.totals(), **result.manifest}))
@@ -135,6 +144,17 @@ def export(
                 print_report(result.bundle, result.manifest)
 
     return run(command, as_json=as_json, debug=debug)
+
+
+@contextlib.contextmanager
+def _cache_of_torch_removed() -> Iterator[None]:
+    """To export is enough for torch to make a folder for compiled code where temporary files go, and to leave it."""
+    folder = Path(tempfile.gettempdir(), f"dwca-torch-{secrets.token_hex(8)}")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _require_packages() -> None:

@@ -13,6 +13,7 @@ import tiny_net
 
 ARCH = f"{Path(__file__).parent}/factories/tiny_factory.py:tiny"
 SHAPE = "x".join(map(str, tiny_net.SHAPE))
+_SET_BY_TORCH = "TORCHINDUCTOR_CACHE_DIR"  # in this process, as soon as it exports
 PROGRAM = Path(sys.executable).with_name("dwca-export")
 
 
@@ -27,8 +28,9 @@ class Ran:
 
 def child_environment(**more):
     """The environment of a child process; `tiny_net` can be imported there, and Python writes no files."""
+    inherited = {name: value for name, value in os.environ.items() if name != _SET_BY_TORCH}
     return {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": str(Path(tiny_net.__file__).parent),
         "PYTHONDONTWRITEBYTECODE": "1",
         **{name: str(value) for name, value in more.items()},

@@ -30,7 +30,8 @@ def exported(models, tmp_path_factory):
     @cache
     def run(name):
         out = tmp_path_factory.mktemp("out")
-        ran = run_child(models / name, *KINDS[name][1], "--out", out, cwd=out)
+        (out / "tmp").mkdir()
+        ran = run_child(models / name, *KINDS[name][1], "--out", out, cwd=out, TMPDIR=out / "tmp")
         return ran, out / f"{name.partition('.')[0]}_ncnn_model"
 
     return run
@@ -87,7 +88,9 @@ def test_what_a_user_sees(exported, name):
     assert all(len(line) <= 160 for line in (*out, *ran.err.splitlines()))
 
 
-def test_nothing_is_left_beside_the_bundle(exported):
+def test_nothing_is_left_but_the_bundle(exported):
     for name in KINDS:
         _, bundle = exported(name)
-        assert list(bundle.parent.iterdir()) == [bundle]
+        temporary = bundle.parent / "tmp"
+        assert sorted(bundle.parent.iterdir()) == sorted([bundle, temporary])
+        assert list(temporary.iterdir()) == []
