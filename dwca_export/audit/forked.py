@@ -68,7 +68,8 @@ def _start(process: BaseProcess) -> None:
 
 def _serve(work: Callable[[], Result], sender: Connection) -> None:
     for number in _INTERRUPTS:  # the parent cleans up, and ends this process if need be
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
     answer: tuple[Result | None, Exception | None, str]
     try:

@@ -306,18 +306,32 @@ def test_a_full_standard_output_is_an_error(exported, tmp_path):
     assert "the result cannot be printed" in done.stderr
 
 
+def as_from_a_terminal():
+    """Background jobs and nohup ignore signals and hand that down; the program would respect it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_child_too(exported, tmp_path, number):
     """The data are a pipe that nobody writes to: the child waits for it for ever."""
     os.mkfifo(tmp_path / "data.npy")
-    command = [sys.executable, "-m", "dwca_export.cli.parity", exported, "--images", tmp_path / "data.npy"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dwca_export.cli.parity", exported, "--images", tmp_path / "data.npy"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=as_from_a_terminal,  # noqa: PLW1509  which does nothing that a thread could hold
+    )
+    try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not (child := children.read_text().split()) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(number)
-        _, printed = process.communicate(timeout=30)
+        _, printed = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert (process.returncode, printed) == (130, "error: interrupted\n")
     assert child
     assert not Path(f"/proc/{child[0]}").exists()
