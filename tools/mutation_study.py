@@ -101,6 +101,9 @@ def _in_child(planted: Path, sound: list[dict[str, np.ndarray]]) -> Outcome:
         outcome: Outcome = receiver.recv() if receiver.poll(TIMEOUT) else Outcome("beyond tolerance", True, "too late")
     except EOFError:
         outcome = Outcome("beyond tolerance", True, "ncnn crashed")
+        process.join()
+        if process.exitcode is None or process.exitcode >= 0:
+            sys.exit("the audit itself failed, see above")
     process.kill()
     process.join()
     return outcome
@@ -108,7 +111,7 @@ def _in_child(planted: Path, sound: list[dict[str, np.ndarray]]) -> Outcome:
 
 def _judge(planted: Path, sound: list[dict[str, np.ndarray]], answer: Connection) -> None:
     try:
-        (result,) = audit(planted, modes=("fp32",))
+        result, *_ = audit(planted, modes=("fp32",))  # the fp32 network comes first
     except DwcaExportError as error:
         answer.send(Outcome("beyond tolerance", True, f"{error.where}: {error.what}"))
         return
