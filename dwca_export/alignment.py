@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     Feeds = Mapping[str, np.ndarray]
 
 _NCNN = "ncnn"
-_ALIASES = ("Input", "Split")
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,13 @@ class Alignment:
 
     Attributes:
         values: In the order of execution.
+        taps: The value of every tap of the ncnn network in the last ONNX graph, by module, without batch axis.
         blobs: Every blob of the ncnn network that is no value of the table: what ncnn computed for it.
         tolerance: Key of the tolerance that ncnn's layers are held to.
     """
 
     values: tuple[AlignedValue, ...]
+    taps: Mapping[str, np.ndarray]
     blobs: Mapping[str, np.ndarray]
     tolerance: str
 
@@ -130,18 +131,19 @@ def align(conversion: Conversion, network: NcnnModel, shipped: Shipped, sample: 
     """
     taps = choose_taps(conversion.onnx[-1][1])
     stages, tolerance = _stages(conversion, taps, sample), TOLERANCES[shipped.tolerance]
+    tapped = {module: stages[-1][1][value][0] for value, module in taps.items()}
     with NcnnRunner(shipped.param, shipped.bin, network.inputs, network.outputs) as runner:
-        recorded = _recorded(network, taps, stages[-1][1], sample)
-        checks = {check.blob: check for check in check_layers(runner, network.param, recorded, tolerance)}
-        computed = [blob for layer in network.param.layers if layer.type not in _ALIASES for blob in layer.tops]
-        others = runner.infer_blobs(sample, [blob for blob in computed if blob not in recorded.blobs])
+        whole = runner.infer_blobs(sample, network.param.computed)
+        recorded = _recorded(network, tapped, stages[-1][1], sample)
+        checks = {check.blob: check for check in check_layers(runner, network.param, recorded, whole, tolerance)}
+    others = {blob: array for blob, array in whole.items() if blob not in recorded.blobs}
     values = {module: value for value, module in taps.items()}
     rows = []
     for tap in _computed(network):
         value = values[tap.name]
         hops = _hops(tap.name, [(name, found[value]) for name, found in stages if value in found])
         rows.append(AlignedValue(tap.name, value, tap.stacked_groups, hops, checks[tap.blob]))
-    return Alignment(tuple(rows), others, shipped.tolerance)
+    return Alignment(tuple(rows), {tap.name: tapped[tap.name] for tap in network.tapped}, others, shipped.tolerance)
 
 
 def _stages(conversion: Conversion, taps: Mapping[str, str], sample: Feeds) -> list[tuple[str, Feeds]]:
@@ -159,14 +161,13 @@ def _stages(conversion: Conversion, taps: Mapping[str, str], sample: Feeds) -> l
     return stages
 
 
-def _recorded(network: NcnnModel, taps: Mapping[str, str], values: Feeds, sample: Feeds) -> Recorded:
-    by_module = {module: values[value][0] for value, module in taps.items()}
+def _recorded(network: NcnnModel, taps: Feeds, values: Feeds, sample: Feeds) -> Recorded:
     blobs = {f"in{index}": sample[spec.name][0] for index, spec in enumerate(network.inputs)}
-    tapped = _computed(network)
-    for tap in tapped:
-        blobs[tap.blob] = in_blob_layout(by_module[tap.name], tap.stacked_groups)
+    computed = _computed(network)
+    for tap in computed:
+        blobs[tap.blob] = in_blob_layout(taps[tap.name], tap.stacked_groups)
     blobs.update({f"out{index}": values[spec.name][0] for index, spec in enumerate(network.outputs)})
-    return Recorded((sample,), (values,), blobs, {tap.blob: tap.name for tap in reversed(tapped)})
+    return Recorded((sample,), (values,), blobs, {tap.blob: tap.name for tap in reversed(computed)})
 
 
 def _computed(network: NcnnModel) -> list[Tap]:

@@ -228,8 +228,7 @@ def _prove_sizes(
 def _write_bundle(folder: Path, facts: Facts, proof: Proof, alignment: Alignment) -> dict[str, Any]:
     """Write everything but the networks, which are there already; the manifest comes last, with the hashes."""
     network, onnx_model = facts.network, facts.conversion.onnx[-1][1]
-    taps = {tap.name: proof.taps[tap.name] for tap in network.tapped}
-    bundle.write_golden(folder / bundle.GOLDEN, facts.samples, proof.outputs, taps, alignment.blobs)
+    bundle.write_golden(folder / bundle.GOLDEN, facts.samples, proof.outputs, alignment.taps, alignment.blobs)
     bundle.write_json(folder / bundle.LAYERS, alignment_document(alignment))
     (folder / "model.onnx").write_bytes(onnx_model.proto.SerializeToString(deterministic=True))
     precision = "fp32" if "fp32" in facts.request.precisions else "fp16-weights"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from dwca_export.parity.contrast import Contrast, contrasts, require
 from dwca_export.parity.judge import Comparison, compare
 from dwca_export.runners.child import Job
 from dwca_export.runners.ort import OrtRunner
-from dwca_export.taps import choose_taps, with_taps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,14 +58,11 @@ class Proof:
         comparisons: Every pair of backends; all passed.
         contrasts: How much the reference's outputs change between the samples.
         outputs: The reference's outputs for each sample.
-        taps: For the first sample, the tapped values by torch module, without batch axis; empty at a size that was not
-            converted at.
     """
 
     comparisons: tuple[Comparison, ...]
     contrasts: tuple[Contrast, ...]
     outputs: tuple[Feeds, ...]
-    taps: Mapping[str, np.ndarray]
 
 
 def prove(conversion: Conversion, shipped: Sequence[Shipped], samples: Sequence[Feeds], child: NcnnChild) -> Proof:
@@ -88,17 +84,14 @@ def prove(conversion: Conversion, shipped: Sequence[Shipped], samples: Sequence[
     name, runner = reference(conversion.given)
     stages = [(name, "fp32", _infer(runner, samples))]
     found = _contrasts(conversion.given, (name, stages[0][2]), shipped)
-    for name, model in conversion.onnx[:-1]:
+    for name, model in conversion.onnx:
         stages.append((name, "fp32", _infer(OrtRunner(model, name), samples)))
-    name, last = conversion.onnx[-1]
-    results, taps = _infer_taps(last, name, samples)
-    stages.append((name, "fp32", results))
-    jobs = [_job(network, last.inputs, last.outputs) for network in shipped]
+    jobs = [_job(network, conversion.ncnn.inputs, conversion.ncnn.outputs) for network in shipped]
     for network, outputs in zip(shipped, child.run(jobs, samples), strict=True):
         stages.append((network.name, network.tolerance, outputs))
     comparisons = [_compare(*pair) for pair in pairwise(stages)]
     comparisons += [_compare(stages[0], stage) for stage in stages[-len(shipped) + 1 :]]
-    return Proof(tuple(map(_passed, comparisons)), found, tuple(stages[0][2][:count]), taps)
+    return Proof(tuple(map(_passed, comparisons)), found, tuple(stages[0][2][:count]))
 
 
 def prove_at(
@@ -126,7 +119,7 @@ def prove_at(
         _passed(_compare(expected, (f"{network.name} at {size}", network.tolerance, result)))
         for network, result in zip(shipped, results, strict=True)
     )
-    return Proof(comparisons, found, tuple(expected[2][:count]), {})
+    return Proof(comparisons, found, tuple(expected[2][:count]))
 
 
 def _differing(samples: Sequence[Feeds]) -> Sequence[Feeds]:
@@ -173,16 +166,6 @@ def _job(network: Shipped, inputs: Sequence[TensorSpec], outputs: Sequence[Tenso
 def _infer(runner: Runner, samples: Sequence[Feeds]) -> list[dict[str, np.ndarray]]:
     with runner:
         return [runner.infer(sample) for sample in samples]
-
-
-def _infer_taps(
-    model: OnnxModel, name: str, samples: Sequence[Feeds]
-) -> tuple[list[dict[str, np.ndarray]], dict[str, np.ndarray]]:
-    """Run the graph with its taps: the outputs for each sample, and the first sample's taps."""
-    taps = choose_taps(model)
-    results = _infer(OrtRunner(replace(model, proto=with_taps(model, taps)), name), samples)
-    outputs = [{spec.name: result[spec.name] for spec in model.outputs} for result in results]
-    return outputs, {module: results[0][value][0] for value, module in taps.items()}
 
 
 def _passed(comparison: Comparison) -> Comparison:

@@ -14,7 +14,7 @@ from dwca_export.parity.measure import Measurement, measure
 from dwca_export.parity.statistics import ChannelStatistics, channel_statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from dwca_export.parity.diagnose import Kind
     from dwca_export.parity.tolerances import Tolerance
     from dwca_export.runners.ncnn import NcnnRunner
-
-_NOT_RUN = {"Input", "Split"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,13 @@ class LayerCheck:
 
 
 def check_layers(
-    runner: NcnnRunner, param: Param, recorded: Recorded, tolerance: Tolerance, *, half: bool = False
+    runner: NcnnRunner,
+    param: Param,
+    recorded: Recorded,
+    whole: Mapping[str, np.ndarray],
+    tolerance: Tolerance,
+    *,
+    half: bool = False,
 ) -> tuple[LayerCheck, ...]:
     """Measure what each layer adds, and what it carries.
 
@@ -63,6 +67,7 @@ def check_layers(
         runner: The network, in the mode to be judged.
         param: Its graph.
         recorded: What its blobs should hold.
+        whole: What all blobs of `param.computed` hold in a run of the whole network on the first recorded sample.
         tolerance: How much one layer may add.
         half: Whether numbers are in fp16 somewhere.
 
@@ -72,16 +77,14 @@ def check_layers(
     Raises:
         ConversionError: ncnn does not run a layer.
     """
-    graph = _Graph(param, recorded.blobs)
-    blobs = [blob for blob, _ in graph.computed() if blob in recorded.blobs]
-    whole = runner.infer_blobs(recorded.samples[0], blobs)
+    producers = {blob: layer for layer in param.layers for blob in layer.tops}
     checks = []
-    for blob, alone in _each_alone(runner, recorded, blobs):
-        layer, reference = graph.producer(blob), recorded.blobs[blob]
+    for blob, alone in _each_alone(runner, recorded, [blob for blob in param.computed if blob in recorded.blobs]):
+        layer, reference = producers[blob], recorded.blobs[blob]
         module = recorded.modules.get(blob, "")
         added, carried = (measure(module or blob, [reference[None]], [one[None]]) for one in (alone, whole[blob]))
         kind = None if within(added, tolerance) else diagnose(reference, alone, half=half)
-        also = tuple(name for name in graph.needs(blob) if name != layer.name)
+        also = tuple(name for name in _needed(blob, producers, recorded.blobs) if name != layer.name)
         statistics = channel_statistics(reference, alone)
         checks.append(LayerCheck(layer.name, layer.type, blob, module, also, added, carried, statistics, kind))
     return tuple(checks)
@@ -95,8 +98,7 @@ def within(added: Measurement, tolerance: Tolerance) -> bool:
 
 def missing_blobs(param: Param, recorded: Recorded) -> tuple[str, ...]:
     """Recorded blobs that no layer computes: the network is not the one that was recorded."""
-    written = {blob for layer in param.layers for blob in layer.tops}
-    return tuple(blob for blob in recorded.blobs if blob not in written)
+    return tuple(blob for blob in recorded.blobs if param.producer(blob) is None)
 
 
 def _each_alone(runner: NcnnRunner, recorded: Recorded, blobs: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
@@ -107,28 +109,13 @@ def _each_alone(runner: NcnnRunner, recorded: Recorded, blobs: Sequence[str]) ->
         raise
 
 
-class _Graph:
-    """Which recorded blobs each blob is computed from."""
-
-    def __init__(self, param: Param, recorded: Mapping[str, np.ndarray]) -> None:
-        self._recorded = recorded
-        self._producer: dict[str, Layer] = {blob: layer for layer in param.layers for blob in layer.tops}
-
-    def computed(self) -> Iterator[tuple[str, Layer]]:
-        """Blobs with the layers that compute them, in order."""
-        return ((blob, layer) for blob, layer in self._producer.items() if layer.type not in _NOT_RUN)
-
-    def producer(self, blob: str) -> Layer:
-        """The layer that computes a blob."""
-        return self._producer[blob]
-
-    def needs(self, blob: str) -> list[str]:
-        """Layers that have to run for a blob, back to what is recorded."""
-        layers: dict[str, None] = {}
-        waiting = [blob]
-        while waiting:
-            layer = self._producer[waiting.pop()]
-            if layer.type != "Split":
-                layers[layer.name] = None
-            waiting += [bottom for bottom in layer.bottoms if bottom not in self._recorded and bottom in self._producer]
-        return list(layers)
+def _needed(blob: str, producers: Mapping[str, Layer], recorded: Collection[str]) -> list[str]:
+    """Layers that have to run for a blob, back to what is recorded."""
+    layers: dict[str, None] = {}
+    waiting = [blob]
+    while waiting:
+        layer = producers[waiting.pop()]
+        if layer.type != "Split":
+            layers[layer.name] = None
+        waiting += [bottom for bottom in layer.bottoms if bottom not in recorded and bottom in producers]
+    return list(layers)

@@ -93,8 +93,7 @@ def _prove(old: Path, new: Path, mode: str, tolerances: Mapping[str, Tolerance],
 def _require_same_in_fp32(old: Path, new: Path, threads: int) -> None:
     """Hold every blob of every recorded sample to that of the old network, to the bit."""
     manifest = read_manifest(old)
-    blobs = [blob for layer in load_param(old).layers if layer.type not in ("Input", "Split") for blob in layer.tops]
-    samples = load_recorded(old, manifest).samples
+    blobs, samples = load_param(old).computed, load_recorded(old, manifest).samples
     for precision in manifest["networks"]:
         with (
             open_bundle(old, precision=precision, threads=threads) as first,

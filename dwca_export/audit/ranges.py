@@ -201,6 +201,7 @@ class _Probe:
         self.samples = 0
         self._runner, self._magnitudes, self._modules = runner, magnitudes, modules
         self._layers = [layer for layer in param.layers if layer.type != "Split"]
+        self._computed = param.computed
         self._inputs = {f"in{index}": spec.name for index, spec in enumerate(runner.inputs)}
         self._weight = {weight.layer: 0.0 for weight in weights}
         for weight in weights:
@@ -208,8 +209,7 @@ class _Probe:
         self._found: dict[str, LayerRange] = {}
 
     def add(self, sample: Feeds) -> None:
-        computed = [blob for layer in self._layers if layer.type != "Input" for blob in layer.tops]
-        blobs = self._runner.infer_blobs(sample, computed)
+        blobs = self._runner.infer_blobs(sample, self._computed)
         blobs.update({blob: sample[name][0] for blob, name in self._inputs.items()})
         sums = self._sums(blobs)
         for layer in self._layers:

@@ -116,7 +116,8 @@ def _judge(
     runner: NcnnRunner, param: Param, recorded: Recorded, case: _Case, seen: dict[str, dict[str, bytes]]
 ) -> ModeResult:
     """Judge one case; `seen` holds the digests of the blobs of the modes before it, and is added to."""
-    blobs = {name: _digest(array) for name, array in runner.infer_blobs(recorded.samples[0], _computed(param)).items()}
+    whole = runner.infer_blobs(recorded.samples[0], param.computed)
+    blobs = {name: _digest(array) for name, array in whole.items()}
     same = next((mode for mode, others in seen.items() if not _differing(blobs, others)), None)
     acted = _differing(blobs, seen["fp32"]) if "fp32" in seen else len(blobs)
     seen[case.mode] = blobs
@@ -127,14 +128,10 @@ def _judge(
     outputs = [runner.infer(sample) for sample in recorded.samples]
     pair = ("recorded", recorded.outputs), (f"ncnn {case.mode}", outputs)
     comparison = compare(*pair, case.tolerance, case.tolerances)
-    layers = check_layers(runner, param, recorded, tolerance, half="fp16" in case.mode)
+    layers = check_layers(runner, param, recorded, whole, tolerance, half="fp16" in case.mode)
     failed = not comparison.passed or any(layer.kind is not None for layer in layers)
     status: Status = "failed" if failed else "passed"
     return ModeResult(case.precision, case.mode, case.tolerance, status, "", acted, len(blobs), comparison, layers)
-
-
-def _computed(param: Param) -> list[str]:
-    return [blob for layer in param.layers if layer.type not in ("Input", "Split") for blob in layer.tops]
 
 
 def _digest(array: np.ndarray) -> bytes:

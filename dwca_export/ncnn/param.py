@@ -223,6 +223,11 @@ class Param:
         """All blobs, in the order in which they are written."""
         return tuple(dict.fromkeys(blob for layer in self.layers for blob in layer.tops))
 
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The blobs that hold a result, in the order of execution: not those of `Input`, nor the aliases of `Split`."""
+        return tuple(blob for layer in self.layers if layer.type not in ("Input", "Split") for blob in layer.tops)
+
     def producer(self, blob: str) -> Layer | None:
         """The layer that writes `blob`."""
         return self._producers.get(blob)
