@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from io import StringIO
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
-
 from dwca_export.kernel_paths.facts import NCNN_COMMIT, NCNN_DATE
 from dwca_export.kernel_paths.finding import KINDS, findings
+from dwca_export.report.grid import grid_text
 from dwca_export.report.rows import Table
 from dwca_export.report.visible import visible
 
@@ -35,11 +31,11 @@ def kernel_paths_text(paths: Sequence[KernelPath], *, width: int = _WIDTH, every
     """
     parts = [
         f"Kernels that ncnn takes, by its source of {NCNN_DATE} ({NCNN_COMMIT[:8]})",
-        _render(summary_table(paths), width),
+        grid_text(summary_table(paths), width),
         _finding_lines(findings(paths)),
     ]
     if every_layer:
-        parts.append(_render(path_table(paths), width))
+        parts.append(grid_text(path_table(paths), width))
     return "\n".join(parts)
 
 
@@ -102,15 +98,3 @@ def _path_row(path: KernelPath) -> tuple[str, ...]:
         for values in ((path.read.elempack, written.elempack), (path.read.storage, written.storage))
     )
     return (path.target, path.mode, path.layer, path.type, packs, storages, path.kernel, path.speed, path.source)
-
-
-def _render(table: Table, width: int) -> str:
-    rich_table = RichTable(box=None, pad_edge=False, show_edge=False)
-    texts = len(table.head) - table.numbers
-    for index, column in enumerate(table.head):
-        rich_table.add_column(column, justify="left" if index < texts else "right", overflow="fold")
-    for row in table.rows:
-        rich_table.add_row(*map(Text, row))
-    file = StringIO()
-    Console(file=file, width=width, color_system=None, markup=False, emoji=False, highlight=False).print(rich_table)
-    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.report.rows import Table
+from dwca_export.report.rows import Table, decibels, number
 from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
@@ -65,21 +65,6 @@ def tolerance_of(layer: Mapping[str, Any], document: Mapping[str, Any]) -> Mappi
 def module_name(layer: Mapping[str, Any]) -> str:
     """The torch module of a layer; "in ..." for the module around it, where its own is not known."""
     return str(layer["module"]) if layer["exact"] or not layer["module"] else f"in {layer['module']}"
-
-
-def number(value: float | None, *, exact: bool) -> str:
-    """An error for people.
-
-    Args:
-        value: The error; None if it is not finite.
-        exact: Whether the two tensors are equal.
-    """
-    return "equal" if exact else "not finite" if value is None else f"{value:.1e}"
-
-
-def decibels(figures: Mapping[str, Any]) -> str:
-    """Rounded down, as all that is better the larger it is: a figure that is better than the truth is a false one."""
-    return "" if figures["sqnr_db"] is None else f"{math.floor(figures['sqnr_db'])}"
 
 
 def cosine(figures: Mapping[str, Any]) -> str:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
-
+from dwca_export.report.grid import grid_text
 from dwca_export.report.parity_rows import (
     cosine,
-    decibels,
     image_table,
     in_part,
     layer_table,
     mode_table,
     module_name,
-    number,
     tolerance_of,
 )
+from dwca_export.report.rows import decibels, number
 from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from dwca_export.report.rows import Table
 
 
 def text(document: Mapping[str, Any], *, width: int, all_layers: bool = False) -> str:
@@ -61,14 +54,14 @@ def _parts(document: Mapping[str, Any], width: int, all_layers: bool) -> Iterato
         f"{document['name']}: ncnn {machine['ncnn']} on {machine['processor']}, threads: {document['threads']}, "
         f"{samples['count']} of {samples['origin']}"
     )
-    yield _grid(mode_table(document), width)
+    yield grid_text(mode_table(document), width)
     images = document["images"]
     if images:
         reference = images["reference"]
         yield visible(f"{images['origin']}, beside ncnn with {reference['precision']} weights in {reference['mode']}")
-        yield _grid(image_table(images), width)
+        yield grid_text(image_table(images), width)
     yield "Every layer" if all_layers else "Layers that add most for their tolerance"
-    yield _grid(layer_table(document, everything=all_layers), width)
+    yield grid_text(layer_table(document, everything=all_layers), width)
     yield from _remarks(document)
     if document["first_fault"]:
         yield "\n" + _first_fault(document["first_fault"], document)
@@ -124,16 +117,3 @@ def _figures(figures: Mapping[str, Any]) -> str:
         f"cosine {cosine(figures)}",
     )
     return ", ".join(filter(None, parts))
-
-
-def _grid(table: Table, width: int) -> str:
-    grid = RichTable(box=None, pad_edge=False)
-    texts = len(table.head) - table.numbers
-    for index, column in enumerate(table.head):
-        grid.add_column(column, justify="left" if index < texts else "right", overflow="fold")
-    for row in table.rows:
-        grid.add_row(*map(Text, row))
-    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False, emoji=False)
-    with console.capture() as captured:
-        console.print(grid)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"

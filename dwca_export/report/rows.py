@@ -10,7 +10,7 @@ from dwca_export.report.visible import visible
 from dwca_export.shapes import shapes_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,21 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: int
+
+
+def number(value: float | None, *, exact: bool) -> str:
+    """An error for people.
+
+    Args:
+        value: The error; None if it is not finite.
+        exact: Whether the two tensors are equal.
+    """
+    return "equal" if exact else "not finite" if value is None else f"{value:.1e}"
+
+
+def decibels(figures: Mapping[str, Any]) -> str:
+    """Rounded down, as all that is better the larger it is: a figure that is better than the truth is a false one."""
+    return "" if figures["sqnr_db"] is None else f"{math.floor(figures['sqnr_db'])}"
 
 
 def parity_table(manifest: dict[str, Any], *, worst_only: bool = False) -> Table:
@@ -48,14 +63,13 @@ def parity_table(manifest: dict[str, Any], *, worst_only: bool = False) -> Table
 
 
 def _figures(output: dict[str, Any]) -> tuple[str, ...]:
-    equal = output["max_abs"] == 0
+    exact = output["max_abs"] == 0
     return (
         output["output"],
-        "equal" if equal else f"{output['relative_l2']:.1e}",
-        "" if output["channel_l2"] is None else "equal" if equal else f"{output['channel_l2']:.1e}",
-        "equal" if equal else f"{output['max_abs']:.1e}",
-        # Rounded down: a figure that is better than the truth would be a false one.
-        "" if output["sqnr_db"] is None else f"{math.floor(output['sqnr_db'])}",
+        number(output["relative_l2"], exact=exact),
+        "" if output["channel_l2"] is None else number(output["channel_l2"], exact=exact),
+        number(output["max_abs"], exact=exact),
+        decibels(output),
         "" if output["top1"] is None else f"{math.floor(100 * output['top1'])} %",
     )
 

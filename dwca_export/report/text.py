@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
+from dwca_export.report.grid import grid
 from dwca_export.report.rows import block_table, parity_table, size_table
 from dwca_export.report.visible import visible
 
@@ -43,14 +43,8 @@ def print_report(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def _print(console: Console, title: str, table: Table) -> None:
-    rich_table = RichTable(box=None, pad_edge=False, header_style="bold")
-    texts = len(table.head) - table.numbers
-    for index, column in enumerate(table.head):
-        rich_table.add_column(column, justify="left" if index < texts else "right", overflow="fold")
-    for row in table.rows[:_MAX_ROWS]:
-        rich_table.add_row(*map(Text, row))
     console.print(visible(title))
-    console.print(rich_table)
+    console.print(grid(replace(table, rows=table.rows[:_MAX_ROWS])))
     if len(table.rows) > _MAX_ROWS:
         console.print(f"... and {len(table.rows) - _MAX_ROWS} more, in report.html")
     console.print()

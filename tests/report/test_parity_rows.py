@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from parity_documents import NOT_FINITE, failing, figures, layer, mode, passing
 
-from dwca_export.report.parity_rows import WORST_LAYERS, cosine, image_table, layer_table, mode_table, number
+from dwca_export.report.parity_rows import WORST_LAYERS, cosine, image_table, layer_table, mode_table
+from dwca_export.report.rows import number
 
 
 def test_what_was_not_run_has_no_figures():
