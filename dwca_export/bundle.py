@@ -24,6 +24,8 @@ PARAM = "model.ncnn.param"
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 LAYERS = "layers.json"
+# What to do about a bundle that is not as it was written.
+COPY_AGAIN = "copy the bundle again, or export again"
 
 # YAML 1.1, 5.1 and 5.4: what is not printable, and what ends a line.
 _UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")

@@ -12,7 +12,7 @@ from dwca_export.audit.ranges import audit_ranges
 from dwca_export.audit.recorded import load_param
 from dwca_export.audit.user_data import compare_on, open_data, samples_of
 from dwca_export.audit.verdict import audit
-from dwca_export.bundle import PARAM
+from dwca_export.bundle import COPY_AGAIN, PARAM
 from dwca_export.errors import ConversionError, UsageError
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.runners.ncnn import MODES
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from dwca_export.kernel_paths import KernelPath
     from dwca_export.ncnn.param import Param
     from dwca_export.parity.tolerances import Tolerance
-
-_AGAIN = "copy the bundle again, or export again"
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def _read_param(folder: Path) -> Param:
     try:
         return load_param(folder)
     except ConversionError as error:
-        error.hint = error.hint or _AGAIN
+        error.hint = error.hint or COPY_AGAIN
         raise
 
 

@@ -12,7 +12,7 @@ from dwca_export.audit.enclosing import Place, places
 from dwca_export.audit.ncnn_version import installed
 from dwca_export.audit.range_document import describe_ranges
 from dwca_export.audit.recorded import load_param
-from dwca_export.bundle import LAYERS
+from dwca_export.bundle import COPY_AGAIN, LAYERS
 from dwca_export.errors import InputRefusedError
 from dwca_export.kernel_paths import to_json
 from dwca_export.parity.measure import figures
@@ -131,7 +131,5 @@ def _values(folder: Path, manifest: Mapping[str, Any]) -> list[Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))["values"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputRefusedError(
-            f"no readable table of layers: {error}", where=str(path), hint="copy the bundle again, or export again"
-        ) from error
+        raise InputRefusedError(f"no readable table of layers: {error}", where=str(path), hint=COPY_AGAIN) from error
     return list(values)

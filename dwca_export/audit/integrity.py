@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.bundle import GOLDEN, MANIFEST
+from dwca_export.bundle import COPY_AGAIN, GOLDEN, MANIFEST
 from dwca_export.errors import InputRefusedError
 from dwca_export.report.visible import visible
 from dwca_export.runners.bundle import read_manifest
@@ -32,7 +32,6 @@ _FORM: dict[str, Any] = {
     "files": {"*": str},
 }
 _CHUNK = 1 << 20
-_AGAIN = "copy the bundle again, or export again"
 _NAMED = 8
 
 
@@ -54,7 +53,7 @@ def open_whole_bundle(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     manifest = read_manifest(folder)
     fault = _misfit(manifest, _FORM) or _uncovered(manifest)
     if fault:
-        raise InputRefusedError(f"the manifest cannot be used: {fault}", where=str(folder / MANIFEST), hint=_AGAIN)
+        raise InputRefusedError(f"the manifest cannot be used: {fault}", where=str(folder / MANIFEST), hint=COPY_AGAIN)
     _check_files(folder, manifest["files"])
     unknown = sorted({path.name for path in folder.iterdir()} - {MANIFEST, *manifest["files"]})
     return manifest, (f"not of the bundle, and not checked: {_list(unknown)}",) if unknown else ()
@@ -102,7 +101,7 @@ def _check_files(folder: Path, hashes: Mapping[str, str]) -> None:
     if faults:
         what = ", ".join(f"{name} {fault}" for name, fault in list(faults.items())[:_NAMED])
         more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        raise InputRefusedError(f"not as the manifest says: {what}{more}", where=str(folder), hint=_AGAIN)
+        raise InputRefusedError(f"not as the manifest says: {what}{more}", where=str(folder), hint=COPY_AGAIN)
 
 
 def _file_fault(path: Path, expected: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.artifacts import TensorSpec
+from dwca_export.artifacts import tensor_specs
 from dwca_export.audit.layers import check_layers
 from dwca_export.audit.recorded import load_param, load_recorded
 from dwca_export.audit.verdict import audit
@@ -214,10 +214,7 @@ class _Trials:
 
     def _passes(self, path: Path, param: Param, precision: str) -> bool:
         weights = self._folder / self.manifest["networks"][precision]["bin"]
-        inputs, outputs = (
-            [TensorSpec(entry["name"], tuple(entry["shape"]), entry["dtype"]) for entry in self.manifest[key]]
-            for key in ("inputs", "outputs")
-        )
+        inputs, outputs = (tensor_specs(self.manifest[key]) for key in ("inputs", "outputs"))
         with NcnnRunner(path, weights, inputs, outputs, mode=self._mode, threads=self._threads) as runner:
             return (
                 self._agrees(runner, self.recorded.samples, self.recorded.outputs)

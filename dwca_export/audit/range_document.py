@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from dwca_export.parity.measure import finite_or_null
 
 if TYPE_CHECKING:
     from dwca_export.audit.ranges import RangeAudit
@@ -14,12 +15,6 @@ def describe_ranges(audit: RangeAudit) -> dict[str, Any]:
     """The object; null stands for what is no finite number. Its schema is documented in docs/pages/precision.md."""
     return {
         "samples": audit.samples,
-        "findings": [_finite(asdict(finding)) for finding in audit.findings],
-        "layers": [_finite({**asdict(layer), "headroom": layer.headroom}) for layer in audit.layers],
-    }
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
+        "findings": [finite_or_null(asdict(finding)) for finding in audit.findings],
+        "layers": [finite_or_null({**asdict(layer), "headroom": layer.headroom}) for layer in audit.layers],
     }

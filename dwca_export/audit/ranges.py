@@ -80,8 +80,7 @@ class LayerRange:
     @property
     def headroom(self) -> float:
         """Bits between the largest number and fp16's largest; negative beyond it, infinite if all are zero."""
-        largest = max(self.largest, self.sums or 0.0, self.weight or 0.0)
-        return math.log2(FP16_LARGEST / largest) if largest else math.inf
+        return min(_headroom(value or 0.0) for value in (self.largest, self.sums, self.weight))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dwca_export.bundle import GOLDEN, PARAM
+from dwca_export.bundle import COPY_AGAIN, GOLDEN, PARAM
 from dwca_export.errors import InputRefusedError
 from dwca_export.ncnn.param import Param
 
@@ -51,7 +51,7 @@ def load_recorded(folder: Path, manifest: Mapping[str, Any]) -> Recorded:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputRefusedError(f"no readable golden tensors: {error}", where=str(path), hint=_AGAIN) from error
+        raise InputRefusedError(f"no readable golden tensors: {error}", where=str(path), hint=COPY_AGAIN) from error
     count = manifest["samples"]["count"]
     samples = [_named(arrays, f"input/{index}", manifest["inputs"], path) for index in range(count)]
     outputs = [_named(arrays, f"output/{index}", manifest["outputs"], path) for index in range(count)]
@@ -90,13 +90,10 @@ def in_blob_layout(value: np.ndarray, stacked_groups: int) -> np.ndarray:
     return np.ascontiguousarray(grouped.swapaxes(1, 2).reshape(2 * channels, length // 2, one))
 
 
-_AGAIN = "copy the bundle again, or export again"
-
-
 def _required(arrays: Mapping[str, np.ndarray], key: str, path: Path) -> np.ndarray:
     if key not in arrays:
         raise InputRefusedError(
-            f"the golden tensors lack {key!r}, which the manifest names", where=str(path), hint=_AGAIN
+            f"the golden tensors lack {key!r}, which the manifest names", where=str(path), hint=COPY_AGAIN
         )
     return arrays[key]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dwca_export.artifacts import TensorSpec
+from dwca_export.artifacts import tensor_specs
 from dwca_export.errors import ParityError, UsageError
 from dwca_export.parity.boxes import BoxAgreement, compare_boxes, decoding_known, worst_boxes
 from dwca_export.parity.judge import Comparison, compare
@@ -82,7 +82,7 @@ def open_data(path: Path, manifest: Mapping[str, Any]) -> SampleSource:
         InputRefusedError: The data cannot be used.
     """
     preprocessing = Preprocessing.from_card({"input": manifest["inputs"][0].get("preprocessing") or {}})
-    source = open_samples(path, _inputs(manifest), preprocessing)
+    source = open_samples(path, tensor_specs(manifest["inputs"]), preprocessing)
     if source.files:
         _require_pillow(f"{source.files[0].name} is an image file")
     return source
@@ -179,10 +179,6 @@ def _worst(samples: Sequence[Measurement]) -> Measurement:
     )
 
 
-def _inputs(manifest: Mapping[str, Any]) -> list[TensorSpec]:
-    return [TensorSpec(entry["name"], tuple(entry["shape"]), entry["dtype"]) for entry in manifest["inputs"]]
-
-
 def _require_finite(outputs: Outputs, where: str) -> None:
     for name, array in outputs.items():
         if not np.isfinite(array).all():
@@ -204,7 +200,7 @@ def samples_of(source: SampleSource, manifest: Mapping[str, Any]) -> Iterator[Fe
         UsageError: Images that only Pillow can resize, and it is not installed.
         InputRefusedError: An image cannot be read.
     """
-    inputs = _inputs(manifest)
+    inputs = tensor_specs(manifest["inputs"])
     yield from source.arrays
     for file in source.files:
         yield from replace(source, files=(file,)).make(inputs, 1)

@@ -77,6 +77,12 @@ def channel_axes(shape: tuple[int, ...], samples: int) -> tuple[int, ...]:
     return tuple(axis for axis in axes if shape[axis] > 1 < each[axis] and each[axis] * samples >= _LEAST_NUMBERS)
 
 
+def channel_rows(array: np.ndarray) -> np.ndarray:
+    """One row of float64 per channel of an array without batch axis, channels first; a vector is one channel."""
+    rows: np.ndarray = array.reshape(array.shape[0] if array.ndim > 1 else 1, -1).astype(np.float64, copy=False)
+    return rows
+
+
 def _worst(axis: int, reference: Sequence[np.ndarray], candidate: Sequence[np.ndarray]) -> ChannelError:
     sizes = np.sqrt(np.mean([_squares(axis, array) for array in reference], axis=0))
     pairs = zip(reference, candidate, strict=True)

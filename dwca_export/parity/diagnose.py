@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from dwca_export.parity.channels import channel_rows
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -73,14 +75,9 @@ def _padding(wanted: np.ndarray, found: np.ndarray) -> bool:
     return _leaves(error[..., 2:-2, 2:-2], error)
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
-    """One row per channel; a vector is one channel."""
-    return array.reshape(array.shape[0] if array.ndim > 1 else 1, -1)
-
-
 def _fit(wanted: np.ndarray, found: np.ndarray, *, scale: bool, shift: bool) -> bool:
     """Whether each channel is the wanted one times a number, plus a number."""
-    x, y = _rows(wanted), _rows(found)
+    x, y = channel_rows(wanted), channel_rows(found)
     if x.shape[1] <= 2:  # noqa: PLR2004  two numbers explain everything
         return False
     middle_x, middle_y = (x.mean(1, keepdims=True), y.mean(1, keepdims=True)) if shift else (np.zeros(1), np.zeros(1))
@@ -104,7 +101,7 @@ def _scaled_and_shifted(wanted: np.ndarray, found: np.ndarray) -> bool:
 
 def _channels(wanted: np.ndarray, found: np.ndarray) -> bool:
     """A few channels hold nearly all of the error."""
-    errors = np.square(_rows(found - wanted)).sum(1)
+    errors = np.square(channel_rows(found - wanted)).sum(1)
     few = int(_FEW_CHANNELS * len(errors))
     return few > 0 and float(np.sort(errors)[:-few].sum()) < _UNEXPLAINED**2 * float(errors.sum())
 

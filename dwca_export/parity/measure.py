@@ -11,7 +11,7 @@ import numpy as np
 from dwca_export.parity.channels import ChannelError, worst_channel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _CLASSIFIER_RANK = 2  # (1, classes)
 _MIN_CLASSES = 2
@@ -87,6 +87,11 @@ def figures(measurement: Measurement) -> dict[str, Any]:
     values["channel"] = str(measurement.channel or "")
     values["channel_l2"] = measurement.channel.relative_l2 if measurement.channel else None
     values["shape"] = list(measurement.shape)
+    return finite_or_null(values)
+
+
+def finite_or_null(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as JSON can hold them: None instead of NaN and the infinities."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dwca_export.parity.channels import FLOOR
+from dwca_export.parity.channels import FLOOR, channel_rows
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,10 @@ def channel_statistics(reference: np.ndarray, actual: np.ndarray) -> ChannelStat
     if reference.shape != actual.shape or not reference.size:
         return None
     not_finite = int(actual.size - np.isfinite(actual).sum())
-    wanted, found = _rows(reference), np.nan_to_num(_rows(actual), nan=0.0, posinf=0.0, neginf=0.0)
+    wanted, found = channel_rows(reference), np.nan_to_num(channel_rows(actual), nan=0.0, posinf=0.0, neginf=0.0)
     sizes = np.sqrt(np.mean(np.square(wanted), axis=1))
     # A channel of zeros has no size of its own: see `channels.FLOOR`.
     scales = np.maximum(np.maximum(sizes, FLOOR * sizes.max()), np.finfo(np.float64).tiny)
     mean_shift = np.abs(found.mean(1) - wanted.mean(1)) / scales
     std_change = np.abs(found.std(1) - wanted.std(1)) / scales
     return ChannelStatistics(float(mean_shift.max()), float(std_change.max()), not_finite)
-
-
-def _rows(array: np.ndarray) -> np.ndarray:
-    channels = array.shape[0] if array.ndim > 1 else 1
-    rows: np.ndarray = array.reshape(channels, -1).astype(np.float64)
-    return rows

@@ -6,8 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.artifacts import TensorSpec
-from dwca_export.bundle import MANIFEST, SCHEMA_VERSION
+from dwca_export.artifacts import tensor_specs
+from dwca_export.bundle import COPY_AGAIN, MANIFEST, SCHEMA_VERSION
 from dwca_export.errors import InputRefusedError
 from dwca_export.runners.ncnn import NcnnRunner
 
@@ -40,10 +40,7 @@ def open_bundle(folder: Path, *, precision: str = "fp32", mode: str = "fp32", th
     files = [networks[precision][kind] for kind in ("param", "bin")]
     for name in files:
         _check_hash(folder / name, manifest["files"].get(name, ""))
-    inputs, outputs = (
-        [TensorSpec(entry["name"], tuple(entry["shape"]), entry["dtype"]) for entry in manifest[key]]
-        for key in ("inputs", "outputs")
-    )
+    inputs, outputs = (tensor_specs(manifest[key]) for key in ("inputs", "outputs"))
     param, weights = (folder / name for name in files)
     sizes = {"any_size": manifest["any_size"], "size_step": manifest["size_step"] or 1}
     return NcnnRunner(param, weights, inputs, outputs, mode=mode, threads=threads, **sizes)
@@ -75,6 +72,4 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def _check_hash(path: Path, expected: str) -> None:
     actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
     if actual != expected:
-        raise InputRefusedError(
-            "is not the file that the manifest names", where=str(path), hint="copy the bundle again, or export again"
-        )
+        raise InputRefusedError("is not the file that the manifest names", where=str(path), hint=COPY_AGAIN)

@@ -11,17 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dwca_export.artifacts import TensorSpec
+from dwca_export.artifacts import tensor_specs
 from dwca_export.errors import DwcaExportError
 from dwca_export.runners.exchange import Feeds, load_samples, save_samples
 from dwca_export.runners.ncnn import NcnnRunner
 
 
 def _serve(job: dict[str, Any], samples: list[Feeds]) -> None:
-    inputs, outputs = (
-        [TensorSpec(spec["name"], tuple(spec["shape"]), spec["dtype"]) for spec in job[key]]
-        for key in ("inputs", "outputs")
-    )
+    inputs, outputs = (tensor_specs(job[key]) for key in ("inputs", "outputs"))
     with NcnnRunner(Path(job["param"]), Path(job["bin"]), inputs, outputs, mode=job["mode"]) as runner:
         if job["blobs"]:
             results = [runner.infer_blobs(sample, job["blobs"]) for sample in samples]

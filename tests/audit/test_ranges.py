@@ -7,7 +7,8 @@ import pytest
 from hand_made import finish, graph, noise
 from recorded_bundles import write_bundle
 
-from dwca_export.audit.ranges import LayerRange, audit_ranges, findings_of, rounding_error
+from dwca_export.audit.range_document import describe_ranges
+from dwca_export.audit.ranges import LayerRange, RangeAudit, audit_ranges, findings_of, rounding_error
 
 LINES = (
     "Input -> in0",
@@ -128,6 +129,20 @@ def test_little_headroom_is_said(tmp_path):
     audit = ranges(tmp_path, sample=noise(3, 8, 8) * np.float32(2e4 / 3))
     assert ("little headroom", "in0") in found(audit)
     assert not any(fault == "overflow" and layer == "in0" for fault, layer in found(audit))
+
+
+@pytest.mark.parametrize("numbers", [(np.inf, 1.0, 1.0), (1.0, np.nan, 1.0), (np.nan, 1.0, None), (1.0, 1.0, np.inf)])
+def test_what_is_not_finite_leaves_no_headroom(numbers):
+    largest, sums, weight = numbers
+    layer = LayerRange("conv_1", "Convolution", "7", "stem.conv", largest, 1.0, 0.0, sums, weight)
+    assert layer.headroom == -np.inf
+    assert describe_ranges(RangeAudit(1, (layer,), findings_of(layer)))["layers"][0]["headroom"] is None
+
+
+def test_headroom_is_that_of_the_largest_number():
+    layer = LayerRange("conv_1", "Convolution", "7", "stem.conv", 65504 / 8, 0.0, 0.0, 65504 / 2, None)
+    assert layer.headroom == 1
+    assert replace(layer, largest=0.0, sums=None).headroom == np.inf
 
 
 def test_further_samples_count(tmp_path):
