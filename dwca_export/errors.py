@@ -6,7 +6,9 @@
     ├── UsageError             exit code 2   the command line cannot be obeyed
     ├── InputRefusedError      exit code 3   the checkpoint, its shape or its data cannot be used
     ├── ConversionError        exit code 4   a hop could not convert the network
-    └── ParityError            exit code 5   the converted network computes something else
+    ├── ParityError            exit code 5   the converted network computes something else
+    ├── UnstableError          exit code 6   the machine is too restless for a measurement to be judged
+    └── SlowerError            exit code 7   a measurement is slower than the one it was compared with
 """
 
 from __future__ import annotations
@@ -56,3 +58,15 @@ class ParityError(DwcaExportError):
     """The converted network does not compute the same numbers."""
 
     exit_code = 5
+
+
+class UnstableError(DwcaExportError):
+    """The machine is too restless, or too slow to settle, for its times to be judged."""
+
+    exit_code = 6
+
+
+class SlowerError(DwcaExportError):
+    """A measurement is slower than the older one that it was compared with."""
+
+    exit_code = 7

@@ -63,6 +63,7 @@ LAYERS = (
     ("report", "progress", "request", "sizes", "bundle", "parity", "samples"),
     ("runners", "staging", "templates"),
     ("audit",),
+    ("bench",),
     ("load", "prepare", "to_onnx", "simplify", "to_ncnn", "generalise", "optimise"),
     ("workers",),
     ("conversion",),

@@ -1,0 +1,1 @@
+"""Measures networks, layers and kernels on the machine at hand."""
