@@ -8,28 +8,24 @@ usage: python tools/mutation_study.py BUNDLE [--count 240] [--seed 0]
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from dwca_export.audit.forked import in_child
 from dwca_export.audit.recorded import load_recorded
 from dwca_export.audit.verdict import audit
-from dwca_export.errors import DwcaExportError
+from dwca_export.errors import ConversionError, DwcaExportError
 from dwca_export.parity.tolerances import TOLERANCES
 from dwca_export.runners.bundle import open_bundle, read_manifest
 from tools.mutations import Mutation, plant, random_mutations, read_network
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 TIMEOUT = 120
 
@@ -64,7 +60,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for mutation in islice(random_mutations(network, arguments.seed), arguments.count):
             planted = plant(arguments.bundle, Path(folder) / "planted_ncnn_model", mutation.network)
-            outcome = _in_child(planted, sound)
+            outcome = _outcome(planted, sound)
             verdict = _verdict(mutation, outcome)
             counts[verdict] += 1
             if verdict not in ("located", "no effect"):
@@ -90,35 +86,23 @@ def _summarise(counts: Counter[str]) -> None:
     print(f"located exactly: {100 * counts['located'] / max(1, caught):.1f} % of those caught")
 
 
-def _in_child(planted: Path, sound: list[dict[str, np.ndarray]]) -> Outcome:
+def _outcome(planted: Path, sound: list[dict[str, np.ndarray]]) -> Outcome:
     """What is planted may crash ncnn, or never end."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_judge, args=(planted, sound, sender))
-    process.start()
-    sender.close()
     try:
-        outcome: Outcome = receiver.recv() if receiver.poll(TIMEOUT) else Outcome("beyond tolerance", True, "too late")
-    except EOFError:
-        outcome = Outcome("beyond tolerance", True, "ncnn crashed")
-        process.join()
-        if process.exitcode is None or process.exitcode >= 0:
-            sys.exit("the audit itself failed, see above")
-    process.kill()
-    process.join()
-    return outcome
+        return in_child(lambda: _judge(planted, sound), str(planted), TIMEOUT)
+    except ConversionError as error:
+        return Outcome("beyond tolerance", True, error.what)
 
 
-def _judge(planted: Path, sound: list[dict[str, np.ndarray]], answer: Connection) -> None:
+def _judge(planted: Path, sound: list[dict[str, np.ndarray]]) -> Outcome:
     try:
         result, *_ = audit(planted, modes=("fp32",))  # the fp32 network comes first
     except DwcaExportError as error:
-        answer.send(Outcome("beyond tolerance", True, f"{error.where}: {error.what}"))
-        return
+        return Outcome("beyond tolerance", True, f"{error.where}: {error.what}")
     error = max(one.relative_l2 if not one.fault else np.inf for one in result.comparison.measurements)
     fault = result.first_fault
     named = fault.layer if fault else "no layer"
-    answer.send(Outcome(_effect(planted, sound, error), result.status == "failed", named, error))
+    return Outcome(_effect(planted, sound, error), result.status == "failed", named, error)
 
 
 def _effect(planted: Path, sound: list[dict[str, np.ndarray]], error: float) -> str:

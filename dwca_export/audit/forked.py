@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 _INTERRUPTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 
 
-def in_child(work: Callable[[], Result], where: str) -> Result:
+def in_child(work: Callable[[], Result], where: str, timeout: float | None = None) -> Result:
     """Run work in a forked process; in this one where the system cannot fork.
 
     A fork, and not a program of its own, because programs cannot be started under an emulator such as qemu-user.
@@ -29,9 +29,10 @@ def in_child(work: Callable[[], Result], where: str) -> Result:
     Args:
         work: Returns what can be pickled.
         where: What runs, for the error.
+        timeout: Seconds that it may take; without end by default, and where the system cannot fork.
 
     Raises:
-        ConversionError: The process crashed.
+        ConversionError: The process crashed, or took too long.
         Exception: What the work raised.
     """
     if not hasattr(os, "fork"):
@@ -42,6 +43,8 @@ def in_child(work: Callable[[], Result], where: str) -> Result:
     try:
         _start(process)
         sender.close()
+        if not receiver.poll(timeout):
+            raise ConversionError(f"not done after {timeout} s", where=where, hint="ncnn may never end on it")
         result, error, trace = receiver.recv()
     except EOFError as end:
         process.join()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -42,6 +43,21 @@ def test_a_crash_is_an_error():
     with pytest.raises(ConversionError) as caught:
         in_child(crash, "net")
     assert (caught.value.what, caught.value.where) == ("ncnn crashed (SIGKILL)", "net")
+
+
+def test_work_without_end_is_an_error(tmp_path):
+    def work():
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        time.sleep(600)
+
+    with pytest.raises(ConversionError, match="not done after 2 s"):
+        in_child(work, "net", timeout=2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_work_within_its_time_is_left_alone():
+    assert in_child(lambda: 7, "net", timeout=300) == 7
 
 
 def test_an_exit_is_no_result():
