@@ -102,7 +102,7 @@ def test_the_warm_up_has_a_limit_of_time(clock):
         ([5.0] * 20 + [1.0] * 10, True),  # what was before does not count
         ([1.02] * 5 + [1.0] * 5, True),
         ([1.05] * 5 + [1.0] * 5, False),
-        ([1.0, 1.4, 0.8, 1.2, 1.1] + [1.0, 1.3, 0.9, 1.15, 1.2], True),  # noisy, but not drifting
+        ([1.0, 1.4, 0.8, 1.2, 1.1, 1.0, 1.3, 0.9, 1.15, 1.2], True),  # noisy, but not drifting
     ],
 )
 def test_steadiness(times, steady):
