@@ -1,9 +1,11 @@
-"""Runs the command, and compares folders."""
+"""Runs the commands, and compares folders."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,9 +13,12 @@ from pathlib import Path
 
 import tiny_net
 
+from dwca_export.cli.options import start
+
 ARCH = f"{Path(__file__).parent}/factories/tiny_factory.py:tiny"
 SHAPE = "x".join(map(str, tiny_net.SHAPE))
 _SET_BY_TORCH = "TORCHINDUCTOR_CACHE_DIR"  # in this process, as soon as it exports
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PROGRAM = Path(sys.executable).with_name("dwca-export")
 
 
@@ -49,6 +54,26 @@ def run_child(*arguments, cwd=None, **environment):
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def run_here(app, program, arguments, monkeypatch, capsys):
+    """Run a command in this process, and leave the process as it was."""
+    monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    capsys.readouterr()
+    try:
+        code = start(app)
+    finally:
+        gc.enable()  # an export switches it off
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return Ran(code, *capsys.readouterr())
+
+
+def as_from_a_terminal():
+    """Background jobs and nohup ignore signals and hand that down; the program would respect it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def contents(folder):

@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import gc
-import signal
-import sys
 import warnings
 
 import onnx
 import pytest
 import tiny_net
 import torch
-from commands import Ran
+from commands import run_here
 from onnx import shape_inference
 
 from dwca_export.cli.export import app
-from dwca_export.cli.options import start
 
 
 @pytest.fixture
@@ -21,17 +17,7 @@ def invoke(monkeypatch, capsys):
     """`invoke(*arguments)`: run the command in this process, which has torch already."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dwca-export", *map(str, arguments)])
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        handlers = {number: signal.getsignal(number) for number in numbers}
-        capsys.readouterr()
-        try:
-            code = start(app)
-        finally:
-            gc.enable()  # the command switches it off
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        return Ran(code, *capsys.readouterr())
+        return run_here(app, "dwca-export", arguments, monkeypatch, capsys)
 
     return call
 

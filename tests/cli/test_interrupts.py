@@ -6,17 +6,9 @@ import signal
 import subprocess
 
 import pytest
-from commands import ARCH, PROGRAM, SHAPE, child_environment, contents
+from commands import ARCH, PROGRAM, SHAPE, SIGNALS, as_from_a_terminal, child_environment, contents
 
 from dwca_export.cli.options import Interrupts
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def as_from_a_terminal():
-    """Background jobs and nohup ignore signals and hand that down; the program would respect it."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import sys
 
 import numpy as np
 import pytest
-from commands import ARCH, Ran
+from commands import ARCH, run_here
 
-from dwca_export.cli.options import start
 from dwca_export.cli.parity import app
 from dwca_export.pipeline import export
 from dwca_export.request import ExportRequest
@@ -50,15 +47,6 @@ def judge(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path / "elsewhere")
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dwca-parity", *map(str, arguments)])
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        handlers = {number: signal.getsignal(number) for number in numbers}
-        capsys.readouterr()
-        try:
-            code = start(app)
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        return Ran(code, *capsys.readouterr())
+        return run_here(app, "dwca-parity", arguments, monkeypatch, capsys)
 
     return call

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from bundles import edit_param, edit_weights, read_json
-from commands import child_environment
+from commands import as_from_a_terminal, child_environment
 
 from dwca_export.audit import check
 from dwca_export.errors import UsageError
@@ -304,12 +304,6 @@ def test_a_full_standard_output_is_an_error(exported, tmp_path):
         )
     assert done.returncode == 2
     assert "the result cannot be printed" in done.stderr
-
-
-def as_from_a_terminal():
-    """Background jobs and nohup ignore signals and hand that down; the program would respect it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
