@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import hand_made
 import numpy as np
+from observed_blobs import mismatches, observe
 
 from dwca_export.kernel_paths import MODES, host_target, lint
 from dwca_export.kernel_paths.facts import FACTS
-from dwca_export.kernel_paths.observe import mismatches, observe
 from dwca_export.ncnn.param import Param
 from dwca_export.ncnn.weights import write_weights
 

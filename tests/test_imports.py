@@ -26,7 +26,6 @@ DEVICE = (
     "dwca_export.cli.parity_output",
     "dwca_export.cli.parity_settings",
     "dwca_export.errors",
-    "dwca_export.kernel_paths.observe",
     "dwca_export.ncnn.graph",
     "dwca_export.ncnn.param",
     "dwca_export.ncnn.passes",

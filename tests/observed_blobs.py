@@ -66,10 +66,10 @@ def _look(extractor: ncnn.Extractor, blob: str, mode: str) -> Blob:
         raise ConversionError(f"ncnn fails to compute blob {blob!r} (status {status})", where="ncnn")
     bits = mat.elemsize * _BYTE // mat.elempack
     sixteen: Storage = "bf16" if mode_named(mode).bf16_storage else "fp16"
-    shape = [mat.w] if mat.dims == 1 else [mat.h, mat.w] if mat.dims == 2 else [mat.c, mat.d, mat.h, mat.w]  # noqa: PLR2004
-    if mat.dims == 3:  # noqa: PLR2004  ncnn's own numbers of dimensions
+    shape = [mat.w] if mat.dims == 1 else [mat.h, mat.w] if mat.dims == 2 else [mat.c, mat.d, mat.h, mat.w]
+    if mat.dims == 3:
         del shape[1]
-    return Blob((shape[0] * mat.elempack, *shape[1:]), mat.elempack, "fp32" if bits == 32 else sixteen)  # noqa: PLR2004
+    return Blob((shape[0] * mat.elempack, *shape[1:]), mat.elempack, "fp32" if bits == 32 else sixteen)
 
 
 def mismatches(paths: Iterable[KernelPath], param: Param, observed: Mapping[str, Blob]) -> list[str]:
