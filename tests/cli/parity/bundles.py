@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from dwca_export.ncnn.param import Param
 from dwca_export.ncnn.weights import read_weights, write_weights
+from tools.mutations import renew_hashes
 
 
 def read_json(path):
@@ -23,20 +23,13 @@ def edit_manifest(bundle, **changes):
     path.write_text(json.dumps({**read_json(path), **changes}))
 
 
-def sign(bundle, *names):
-    """Make the manifest's hashes those of the files as they are."""
-    hashes = read_json(bundle / "manifest.json")["files"]
-    hashes |= {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in names}
-    edit_manifest(bundle, files=hashes)
-
-
 def edit_golden(bundle, change):
     """Change the recorded tensors, in place; the manifest agrees."""
     with np.load(bundle / "golden.npz") as golden:
         arrays = dict(golden)
     change(arrays)
     np.savez_compressed(bundle / "golden.npz", **arrays)
-    sign(bundle, "golden.npz")
+    renew_hashes(bundle, "golden.npz")
 
 
 def edit_param(bundle, old, new):
@@ -45,7 +38,7 @@ def edit_param(bundle, old, new):
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    sign(bundle, path.name)
+    renew_hashes(bundle, path.name)
 
 
 def edit_weights(bundle, layer, change, name="weight"):
@@ -58,4 +51,4 @@ def edit_weights(bundle, layer, change, name="weight"):
     change(data)
     weights[at] = replace(weights[at], data=data)
     path.write_bytes(write_weights(weights))
-    sign(bundle, path.name)
+    renew_hashes(bundle, path.name)
