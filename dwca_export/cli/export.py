@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dwca_export import __version__
-from dwca_export.cli.options import Interrupts, end, parse_json_object, printing, run, start
+from dwca_export.cli.options import (
+    AsJson,
+    Debug,
+    Interrupts,
+    Quiet,
+    end,
+    parse_json_object,
+    printing,
+    run,
+    start,
+    version_of,
+)
 from dwca_export.errors import UsageError
 from dwca_export.progress import Progress
 from dwca_export.request import ExportRequest
@@ -32,12 +42,6 @@ _EPILOG = (
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        typer.echo(f"dwca-export {__version__}")
-        raise typer.Exit
 
 
 @app.command(epilog=_EPILOG)
@@ -102,12 +106,10 @@ def export(
         float, typer.Option(help="Seconds that onnxsim, pnnx or ncnn may take.", min=0.01, metavar="SECONDS")
     ] = 300.0,
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks.")] = False,
-    version: Annotated[  # noqa: ARG001  its callback does the work
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    version: Annotated[bool, version_of("dwca-export")] = False,  # noqa: ARG001  its callback does the work
 ) -> int:
     """Convert a trained network to ncnn and prove that it still computes the same numbers."""
 

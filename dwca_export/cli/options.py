@@ -1,4 +1,4 @@
-"""What the commands share: reading values, printing errors, exit codes."""
+"""What the commands share: options, reading values, printing errors, exit codes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,31 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
 import typer
 
+from dwca_export import __version__
 from dwca_export.errors import DwcaExportError, UsageError
 from dwca_export.report.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Print tracebacks.")]
+
+
+def version_of(program: str) -> Any:
+    """The option that prints the version of a program, and ends it."""
+
+    def show(value: bool) -> None:
+        if value:
+            typer.echo(f"{program} {__version__}")
+            raise typer.Exit
+
+    return typer.Option("--version", callback=show, is_eager=True, help="Print the version.")
 
 
 class InterruptedExportError(DwcaExportError):

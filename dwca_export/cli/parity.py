@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dwca_export.cli import parity_options as options  # noqa: TC001  typer reads annotations at run time
-from dwca_export.cli.options import Interrupts, end, run, start
+from dwca_export.cli.options import AsJson, Debug, Interrupts, Quiet, end, run, start
 from dwca_export.errors import ParityError, UsageError
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def parity(
     allow_older_ncnn: options.AllowOlder = False,
     all_layers: options.AllLayers = False,
     junit: options.Junit = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
     version: options.Version = False,  # noqa: ARG001  its callback does the work
 ) -> int:
     """Run a bundle on this machine and find the first layer that computes something else than the original network."""

@@ -7,14 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from dwca_export import __version__
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        typer.echo(f"dwca-parity {__version__}")
-        raise typer.Exit
-
+from dwca_export.cli.options import version_of
 
 Bundle: TypeAlias = Annotated[Path, typer.Argument(help="Folder that dwca-export wrote.", metavar="BUNDLE")]
 Modes: TypeAlias = Annotated[
@@ -66,9 +59,4 @@ AllowOlder: TypeAlias = Annotated[
 ]
 AllLayers: TypeAlias = Annotated[bool, typer.Option("--all-layers", help="Show every layer, not the worst only.")]
 Junit: TypeAlias = Annotated[Path | None, typer.Option(help="Write a JUnit report.", metavar="FILE")]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Print tracebacks.")]
-Version: TypeAlias = Annotated[
-    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-]
+Version: TypeAlias = Annotated[bool, version_of("dwca-parity")]
