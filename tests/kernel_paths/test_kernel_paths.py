@@ -7,6 +7,7 @@ from pathlib import Path
 
 import facts_table
 import pytest
+from chains import depthwise, param
 
 from dwca_export.errors import ConversionError, UsageError
 from dwca_export.kernel_paths import MODES, TARGETS, findings, lint, to_json
@@ -18,21 +19,6 @@ from dwca_export.ncnn.param import Param
 ROOT = Path(__file__).parents[2]
 ARM = ("armv8.2",)
 X86 = ("x86-avx512",)
-
-
-def param(*lines):
-    """Layers in a chain: `Type name params`, reading the blob of the line before."""
-    made, blob = ["Input in0 0 1 in0"], "in0"
-    for line in lines:
-        kind, name, *params = line.split()
-        made.append(f"{kind} {name} 1 1 {blob} {name} {' '.join(params)}")
-        blob = name
-    return Param.parse("\n".join(["7767517", f"{len(made)} {len(made)}", *made, ""]))
-
-
-def depthwise(n, size=5, stride=1, extra=""):
-    weights = size * size * n
-    return param(f"ConvolutionDepthWise dw 0={n} 1={size} 3={stride} 4={size // 2} 6={weights} 7={n} {extra}")
 
 
 def dense(n_in, n_out, size=3, stride=1, extra=""):

@@ -5,23 +5,14 @@ from __future__ import annotations
 import ncnn
 import numpy as np
 import pytest
+from chains import depthwise
 
 from dwca_export.kernel_paths import findings, host_target, lint
-from dwca_export.ncnn.param import Param
-
-
-def depthwise(channels, kernel, stride=1):
-    return Param.parse(
-        "7767517\n2 2\n"
-        "Input in0 0 1 in0\n"
-        f"ConvolutionDepthWise conv 1 1 in0 out0 0={channels} 1={kernel} 3={stride} 4={kernel // 2} 5=0 "
-        f"6={channels * kernel * kernel} 7={channels}\n"
-    )
 
 
 def wrong(param, side, target, mode, channels, stride=1):
     out = (side - 1) // stride + 1
-    shapes = {"in0": (channels, side, side), "out0": (channels, out, out)}
+    shapes = {"in0": (channels, side, side), "dw": (channels, out, out)}
     found = findings(lint(param, shapes, targets=(target,), modes=(mode,)))
     return [(one.layer, one.kind) for one in found if one.kind == "wrong"]
 
@@ -30,7 +21,7 @@ def wrong(param, side, target, mode, channels, stride=1):
 def test_3x3_of_stride_2_in_fp16_arithmetic(side, hit):
     """Output widths of 14, 7 and 6; of 8 and 4."""
     found = wrong(depthwise(16, 3, 2), side, "armv8.2", "fp16-arithmetic", 16, stride=2)
-    assert found == ([("conv", "wrong")] if hit else [])
+    assert found == ([("dw", "wrong")] if hit else [])
 
 
 @pytest.mark.parametrize(
@@ -55,7 +46,7 @@ def test_others_are_left_alone(channels, kernel, stride, target, mode):
 @pytest.mark.parametrize("kernel", [1, 5, 7])
 def test_unpacked_groups_in_bf16_on_x86(kernel):
     for target in ("x86-avx2", "x86-avx512"):
-        assert wrong(depthwise(6, kernel), 9, target, "bf16-storage", 6) == [("conv", "wrong")]
+        assert wrong(depthwise(6, kernel), 9, target, "bf16-storage", 6) == [("dw", "wrong")]
 
 
 def run(param, channels, kernel, folder, *, bf16):
@@ -73,7 +64,7 @@ def run(param, channels, kernel, folder, *, bf16):
     image = generator.standard_normal((channels, 9, 9)).astype(np.float32)
     with net.create_extractor() as extractor:
         extractor.input("in0", ncnn.Mat(image).clone())
-        return np.array(extractor.extract("out0")[1])
+        return np.array(extractor.extract("dw")[1])
 
 
 @pytest.mark.parametrize(("channels", "kernel"), [(6, 5), (6, 7), (6, 3), (8, 5)])
