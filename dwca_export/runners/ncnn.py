@@ -28,6 +28,17 @@ _ALL_OPTIONS = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "u
 MODES = tuple(_OPTIONS)
 
 
+def set_mode(option: ncnn.Option, mode: str) -> None:
+    """Set the precision of ncnn's arithmetic.
+
+    Args:
+        option: Of a network that is not loaded yet.
+        mode: One of `MODES`.
+    """
+    for name in _ALL_OPTIONS:
+        setattr(option, name, name in _OPTIONS[mode])
+
+
 class NcnnRunner:
     """Runs an ncnn network on the CPU.
 
@@ -67,8 +78,7 @@ class NcnnRunner:
         self._net.opt.num_threads = threads
         # A blob is kept after its last reader, so that every blob can be asked for after one pass.
         self._net.opt.lightmode = False
-        for option in _ALL_OPTIONS:
-            setattr(self._net.opt, option, option in _OPTIONS[mode])
+        set_mode(self._net.opt, mode)
         # ncnn opens a folder too, and is content with it for a network without weights.
         if not bin.is_file() or self._net.load_param(str(param)) != 0 or self._net.load_model(str(bin)) != 0:
             raise ConversionError(
