@@ -152,8 +152,8 @@ def _about_others(conditions: Conditions, other: int | None) -> Iterator[Remark]
         yield Remark("busy", f"other processes are computing: {named}", "end them, or wait", unstable=True)
     hidden = (conditions.others.cpus or 0) - sum(one.cpus for one in busy)
     if hidden > _HIDDEN:
-        what = f"{hidden:.1f} CPUs are busy with what cannot be seen from here"
-        yield Remark("busy_outside", what, "look outside of this container", unstable=True)
+        what = f"{hidden:.1f} CPUs are busy with processes that are short-lived, or outside of this container"
+        yield Remark("busy_outside", what, "end what starts them, or wait", unstable=True)
     if conditions.load is not None and conditions.load > _LOADED * len(conditions.cpus):
         what = f"the load average is {conditions.load:g} on {len(conditions.cpus)} CPUs"
         yield Remark("load", what, "wait a minute, if something has just ended")
