@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from dwca_export.bench.target import Blobs, Target
     from dwca_export.bench.variants import Variant
+    from dwca_export.ncnn.param import Layer, Param
 
 _WINOGRAD = tuple(f"use_winograd{tiles}_convolution" for tiles in ("", 23, 43, 63))
 _AS_IT_IS = 1  # ncnn's `extract` then neither unpacks nor casts
@@ -45,7 +47,7 @@ class Network:
         self._net.opt.lightmode = not keep_blobs
         if self._net.load_param(str(target.param_file)) or self._net.load_model(str(target.bins[variant.weights])):
             raise ConversionError("ncnn does not load the network", where=self.where)
-        index = {blob.name: number for number, blob in enumerate(self._net.blobs())}
+        self._index = index = {blob.name: number for number, blob in enumerate(self._net.blobs())}
         # ncnn.Mat shares the array's memory, and layers that work in place would write to it.
         self._inputs = [
             [(index[blob], ncnn.Mat(np.ascontiguousarray(array)).clone()) for blob, array in sample.items()]
@@ -54,7 +56,7 @@ class Network:
         self._outputs = {blob: index[blob] for blob in target.param.outputs}
         self._computed = [index[blob] for blob in target.param.computed]
         last = set(self._outputs.values())
-        layers = [layer for layer in target.param.layers if layer.type not in ("Input", "Split")]
+        layers = computing_layers(target.param)
         # What is an output is converted for the user, whom it costs time; the others stay as they are.
         self._layers = [(index[layer.tops[0]], 0 if index[layer.tops[0]] in last else _AS_IT_IS) for layer in layers]
         self._turn = 0
@@ -83,14 +85,14 @@ class Network:
 
         One extractor is asked for the blobs in order: what they are made of is there already, so that each question
         runs one layer (with the `Split` before it, which copies nothing), from and to the memory that it has in a run
-        of the whole. A second question for the same blob costs what asking costs, and is subtracted.
+        of the whole. A second question for the same blob costs what asking costs: the median of that is subtracted.
 
         Raises:
             ConversionError: ncnn fails.
         """
         inputs = self._next()
         self._run(inputs)
-        times = []
+        times, costs = [], []
         clock = time.perf_counter
         with self._net.create_extractor() as extractor:
             for index, mat in inputs:
@@ -104,8 +106,10 @@ class Network:
                 asked = clock()
                 if failed:
                     raise ConversionError(f"ncnn fails (status {failed})", where=self.where)
-                times.append(max(computed - start - (asked - computed), 0.0))
-        return times
+                times.append(computed - start)
+                costs.append(asked - computed)
+        cost = statistics.median(costs)
+        return [max(seconds - cost, 0.0) for seconds in times]
 
     def outputs(self) -> list[Blobs]:
         """What it computes of each sample, without batch axis."""
@@ -127,18 +131,17 @@ class Network:
                 digest.update(self._take(extractor, index).tobytes())
         return digest.hexdigest()
 
-    def blob_sizes(self) -> dict[int, tuple[tuple[int, ...], int]]:
-        """Shape and bytes of every computed blob of the first sample, by ncnn's number of the blob."""
+    def blob_sizes(self) -> dict[str, tuple[tuple[int, ...], int]]:
+        """Shape (C order, no batch axis) and bytes of every blob of the first sample as it lies in memory."""
         sizes = {}
         with self._net.create_extractor() as extractor:
             for index, mat in self._inputs[0]:
                 extractor.input(index, mat)
-                sizes[index] = _size(mat)
-            for index in self._computed:
+            for name, index in self._index.items():
                 status, mat = extractor.extract(index, _AS_IT_IS)
-                if status:
+                if status or mat.empty():
                     raise ConversionError(f"ncnn fails (status {status})", where=self.where)
-                sizes[index] = _size(mat)
+                sizes[name] = _size(mat)
         return sizes
 
     def _next(self) -> list[tuple[int, Any]]:
@@ -159,6 +162,11 @@ class Network:
         if status or mat.empty():
             raise ConversionError(f"ncnn fails (status {status})", where=self.where)
         return np.array(mat)
+
+
+def computing_layers(param: Param) -> list[Layer]:
+    """The layers that compute something, in the order of execution: not `Input`, nor `Split`, which copies nothing."""
+    return [layer for layer in param.layers if layer.type not in ("Input", "Split")]
 
 
 def _set_options(option: Any, variant: Variant) -> None:

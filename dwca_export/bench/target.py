@@ -41,6 +41,7 @@ class Target:
         samples: Inputs by blob: float32, without batch axis.
         expected: The original network's outputs by blob for each sample; empty where nobody knows them.
         origin: What the inputs are.
+        modules: The torch module that each blob is of, as far as a bundle tells.
         notes: What the user should know.
     """
 
@@ -51,6 +52,7 @@ class Target:
     samples: tuple[Blobs, ...] = field(repr=False)
     expected: tuple[Blobs, ...] = field(repr=False)
     origin: str
+    modules: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -110,13 +112,14 @@ def _open_folder(folder: Path, shapes: Sequence[tuple[int, ...]]) -> Target:
     if shapes and list(shapes) != known:
         _check_sizes(shapes, known, manifest)
         samples, origin = _noise([entry["blob"] for entry in manifest["inputs"]], shapes), _NOISE
-        return Target(manifest["name"], param, file, bins, samples, (), origin, notes)
+        return Target(manifest["name"], param, file, bins, samples, (), origin, notes=notes)
     recorded = load_recorded(folder, manifest)
     samples, expected = (
         tuple({entry["blob"]: one[entry["name"]][0] for entry in manifest[key]} for one in tensors)
         for key, tensors in (("inputs", recorded.samples), ("outputs", recorded.outputs))
     )
-    return Target(manifest["name"], param, file, bins, samples, expected, manifest["samples"]["origin"], notes)
+    origin = manifest["samples"]["origin"]
+    return Target(manifest["name"], param, file, bins, samples, expected, origin, recorded.modules, notes)
 
 
 _NOISE = "seeded noise"
