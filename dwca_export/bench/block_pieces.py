@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from dwca_export.ncnn.values import Value
 
+BASELINE, FULL = "block 3x3", "block 5x5 + attention"
+"""Names of the baseline and of the whole block, as `str` gives them."""
+
 _REDUCTION, _LEAST_REDUCED, _GROUPS = 16, 8, 4
 _EPSILON = 1e-5
 _HARDSWISH = (1 / 6, 0.5)

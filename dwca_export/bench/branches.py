@@ -30,7 +30,7 @@ import numpy as np
 from dwca_export.errors import ConversionError, UsageError
 from dwca_export.ncnn.param import Layer, Param
 from dwca_export.ncnn.weights import Weight, write_weights
-from dwca_export.runners.ncnn import MODES
+from dwca_export.runners.ncnn import MODES, set_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,11 +41,11 @@ INPUT, OUTPUT = "in0", "out0"
 SHORT = 2
 """Copies in the short network."""
 
-FEWEST, MOST = 8, 96
+FEWEST, MOST = 4, 96
 """Bounds of the copies that the long network has more."""
 
-LONG_SECONDS = 2e-3
-"""What the additional copies should take together, so that the noise of a call weighs little."""
+LONG_SECONDS = 1.5e-3
+"""What the additional copies should take together: the noise of a call weighs little, interruptions are few."""
 
 _TRIES = 8
 
@@ -81,12 +81,9 @@ class Setting:
         """
         if self.mode not in MODES:
             raise UsageError(f"no precision mode {self.mode!r}", where="ncnn", hint=f"there are {', '.join(MODES)}")
+        set_mode(option, self.mode)
         option.num_threads = self.threads
         option.use_packing_layout = self.packing
-        option.use_fp16_packed = option.use_fp16_storage = self.mode.startswith("fp16")
-        option.use_fp16_arithmetic = self.mode == "fp16-arithmetic"
-        option.use_bf16_storage = option.use_bf16_packed = self.mode == "bf16-storage"
-        option.use_int8_inference = False
         for name in _WINOGRAD:
             setattr(option, name, self.winograd)
 

@@ -1,0 +1,218 @@
+"""The choice of a kernel: measured once, kept, and measured again where what was kept cannot be believed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from dwca_export import kernels
+from dwca_export.errors import DwcaExportError
+from dwca_export.kernels import auto as module
+from dwca_export.kernels.auto import Candidate, auto, best, cache_folder, cpu_identity
+
+if kernels.missing():
+    pytest.skip(kernels.missing(), allow_module_level=True)
+
+LAYER = kernels.Layer(16, 12, 12, 5)
+WEIGHT = np.random.default_rng(0).standard_normal((16, 5, 5), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    path = tmp_path / "cache"
+    monkeypatch.setenv("DWCA_CACHE_DIR", str(path))
+    return path
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Layers that were measured, in order."""
+    layers = []
+    measure = module.measure
+
+    def counted(layer, *others):
+        layers.append(layer)
+        return measure(layer, *others)
+
+    monkeypatch.setattr(module, "measure", counted)
+    return layers
+
+
+def quietly(*arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return auto(*arguments, **options)
+
+
+def answer(folder):
+    (path,) = folder.iterdir()
+    return path, json.loads(path.read_text())
+
+
+def candidate(algorithm, seconds, error=1.0):
+    return Candidate(algorithm, seconds, error, bound=10.0)
+
+
+def test_the_fastest_right_kernel_is_picked():
+    assert best([candidate("generic", 9e-5), candidate("direct", 3e-5)]).algorithm == "direct"
+
+
+@pytest.mark.parametrize("error", [11.0, float("inf"), float("nan")])
+def test_a_fast_wrong_kernel_is_never_picked(error):
+    assert best([candidate("winograd_1d F(6,5)", 1e-9, error), candidate("direct", 3e-5)]).algorithm == "direct"
+
+
+def test_without_a_right_kernel_there_is_an_error():
+    with pytest.raises(DwcaExportError, match=r"direct 11 of 10"):
+        best([candidate("direct", 1e-5, 11.0)])
+
+
+def test_the_plan_computes_the_layer(folder):
+    plan = quietly(LAYER, WEIGHT)
+    x = np.random.default_rng(1).standard_normal((16, 12, 12), np.float32)
+    y = kernels.unpack(plan(kernels.pack(x, plan.elempack, "fp32")), 16)
+    assert np.allclose(y, kernels.reference(LAYER, x, WEIGHT, None), atol=1e-3)
+    _, kept = answer(folder)
+    assert plan.algorithm == kept["algorithm"]
+    assert {one["algorithm"] for one in kept["measured"]} == set(kernels.algorithms(LAYER))
+
+
+def test_what_was_measured_is_not_measured_again(measured):
+    first, second = quietly(LAYER, WEIGHT), quietly(LAYER, WEIGHT * 2)
+    assert first.algorithm == second.algorithm
+    assert measured == [LAYER]
+
+
+def test_another_shape_or_option_is_another_question(measured):
+    other = kernels.Layer(16, 12, 13, 5)
+    quietly(LAYER, WEIGHT)
+    quietly(other, WEIGHT)
+    quietly(LAYER, WEIGHT, elempack=1)
+    assert measured == [LAYER, other, LAYER]
+
+
+def test_another_processor_is_another_question(measured, monkeypatch):
+    quietly(LAYER, WEIGHT)
+    monkeypatch.setattr(module, "cpu_identity", lambda: ["another one"])
+    quietly(LAYER, WEIGHT)
+    assert measured == [LAYER, LAYER]
+
+
+def test_another_build_of_the_library_is_another_question(measured, monkeypatch):
+    quietly(LAYER, WEIGHT)
+    monkeypatch.setattr(module, "_library_identity", lambda: "another build")
+    quietly(LAYER, WEIGHT)
+    assert measured == [LAYER, LAYER]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: "\x00" * 100,
+        lambda text: text.replace('"algorithm": "', '"algorithm": "no_such_', 1),
+        lambda text: text.replace('"height": 12', '"height": 13', 1),
+    ],
+    ids=["cut", "empty", "list", "zeros", "unknown kernel", "another question"],
+)
+def test_a_damaged_answer_is_measured_again_and_mended(folder, measured, damage):
+    quietly(LAYER, WEIGHT)
+    path, _ = answer(folder)
+    path.write_text(damage(path.read_text()))
+    with pytest.warns(UserWarning, match=r"damaged or answers another question; measuring again"):
+        auto(LAYER, WEIGHT)
+    quietly(LAYER, WEIGHT)
+    assert measured == [LAYER, LAYER]
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(folder, measured):
+    folder.write_text("a file is in the way")
+    with pytest.warns(UserWarning, match="cannot be kept"):
+        assert auto(LAYER, WEIGHT).algorithm
+    assert folder.read_text() == "a file is in the way"
+
+
+def test_an_answer_that_cannot_be_read_is_measured_again(folder, measured):
+    quietly(LAYER, WEIGHT)
+    path, _ = answer(folder)
+    path.unlink()
+    path.mkdir()
+    with pytest.warns(UserWarning, match="cannot be read"), pytest.warns(UserWarning, match="cannot be kept"):
+        auto(LAYER, WEIGHT)
+    assert measured == [LAYER, LAYER]
+
+
+def test_nothing_is_left_over_when_writing_fails(folder, monkeypatch):
+    monkeypatch.setattr(json, "dump", lambda *args, **options: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.warns(UserWarning, match="disk full"):
+        auto(LAYER, WEIGHT)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_user_without_a_home(monkeypatch):
+    monkeypatch.delenv("DWCA_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(module.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.warns(UserWarning, match="no home"):
+        assert auto(LAYER, WEIGHT).algorithm
+
+
+def test_where_answers_are_kept(monkeypatch, tmp_path):
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("DWCA_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert str(cache_folder()) == "/somewhere/dwca-export"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert str(cache_folder()) == "/home/someone/.cache/dwca-export"
+
+
+def test_processes_at_once_leave_one_whole_answer(folder):
+    code = (
+        "import numpy as np\nfrom dwca_export import kernels\nfrom dwca_export.kernels.auto import auto\n"
+        "for _ in range(20):\n    auto(kernels.Layer(16, 12, 12, 5), np.ones((16, 5, 5), np.float32))\n"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", code], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    _, kept = answer(folder)
+    assert kept["algorithm"] in kernels.algorithms(LAYER)
+
+
+def test_no_kernel_for_the_options():
+    with pytest.raises(kernels.Unavailable):
+        auto(LAYER, WEIGHT, storage="fp32", arithmetic="fp16")
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "identity"),
+    [
+        (
+            "model name\t: One CPU\nflags: a b\ncpu MHz : 1\n\nmodel name\t: One CPU\ncpu MHz : 2\n",
+            ["model name: One CPU"],
+        ),
+        (
+            "processor : 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd05\n\nprocessor : 1\nCPU part\t: 0xd0b\n",
+            ["CPU implementer: 0x41", "CPU part: 0xd05", "CPU part: 0xd0b"],
+        ),
+    ],
+)
+def test_what_tells_processors_apart(tmp_path, cpuinfo, identity):
+    path = tmp_path / "cpuinfo"
+    path.write_text(cpuinfo)
+    assert cpu_identity(path) == identity
+
+
+def test_a_system_that_tells_nothing(tmp_path):
+    assert cpu_identity(tmp_path / "none")
