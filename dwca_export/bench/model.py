@@ -35,7 +35,6 @@ class _Run:
     variant: Variant
     worker: Worker | None = None
     why: str = ""
-    same: str | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -89,14 +88,22 @@ def judge(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         rows: Of the document.
     """
     first = rows[0]
-    others = [row for row in rows[1:] if row["ratio_low"] and row["ratio_high"]]
-    if not others:
+    known = [row for row in rows[1:] if row["ratio_low"] and row["ratio_high"]]
+    if not known:
         return []
+    others = [row for row in known if not row["same_kernels"]]
+    floor = [
+        f"{row['name']} takes the same kernels as {first['name']}, and measured {_times(row)} of its time: "
+        "differences as small mean nothing here"
+        for row in known
+        if row["same_kernels"]
+    ]
     faster = sorted((row for row in others if row["ratio_high"] < 1), key=lambda row: row["ratio"])
     slower = [row["name"] for row in others if row["ratio_low"] > 1]
     same = [row["name"] for row in others if row not in faster and row["name"] not in slower]
     said = [f"{row['name']} takes {_times(row)} of {first['name']}'s time" for row in faster]
     said = said or [f"nothing is faster than {first['name']}"]
+    said += floor
     said += [f"slower than {first['name']}: {', '.join(slower)}"] if slower else []
     return said + ([f"no difference to {first['name']} can be told: {', '.join(same)}"] if same else [])
 
@@ -110,13 +117,16 @@ def _start(target: Target, variants: Sequence[Variant], stack: contextlib.ExitSt
     digests: dict[Variant, str] = {}
     reference = _reference(target)
     for run in runs:
-        run.more = {"weights_bytes": _weight_bytes(target, run.variant), "same_bits_as": None}
+        run.more = {"weights_bytes": _weight_bytes(target, run.variant)}
         try:
             run.why = _obstacle(target, run.variant, digests)
             if not run.why:
                 run.worker = stack.enter_context(_open(target, run.variant))
                 run.more |= _errors(run.worker.ask("outputs"), reference)
-                run.more["same_bits_as"] = _same(target, run.variant, variants[0], digests)
+                same = _same_bits(target, run.variant, variants[0], digests)
+                # Without Winograd every bit is the same only where no layer took it; other kernels may round alike.
+                run.more["same_kernels"] = same and run.variant == replace(variants[0], winograd=False)
+                run.more["same_bits_as"] = variants[0].name if same else None
         except ConversionError as error:
             if run is runs[0]:
                 raise
@@ -172,11 +182,11 @@ def _digest_of(target: Target, variant: Variant) -> str:
         return network.digest()
 
 
-def _same(target: Target, variant: Variant, first: Variant, digests: dict[Variant, str]) -> str | None:
-    """The first variant's name, if another kernel was to be taken and yet every bit is the same."""
+def _same_bits(target: Target, variant: Variant, first: Variant, digests: dict[Variant, str]) -> bool:
+    """Whether other kernels were asked for than the first variant's, and yet every bit is the same."""
     if replace(variant, threads=first.threads, cores=first.cores) == first:
-        return None
-    return first.name if _digest(target, variant, digests) == _digest(target, first, digests) else None
+        return False
+    return _digest(target, variant, digests) == _digest(target, first, digests)
 
 
 def _reference(target: Target) -> Sequence[Blobs]:
@@ -219,7 +229,10 @@ def _note_memory(runs: Mapping[str, _Run], samples: Mapping[str, Samples]) -> No
 
 def _rows(runs: Sequence[_Run], samples: Mapping[str, Samples], session: Session) -> list[dict[str, Any]]:
     base = samples.get(runs[0].variant.name)
-    blank = {"relative_l2": None, "fault": None, "peak_rss_bytes": None, "network_rss_bytes": None}
+    blank: dict[str, Any] = dict.fromkeys(
+        ("relative_l2", "fault", "peak_rss_bytes", "network_rss_bytes", "same_bits_as")
+    )
+    blank["same_kernels"] = False
     return [
         timed_row(
             run.variant.name,

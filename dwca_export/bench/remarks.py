@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dwca_export.bench.conditions import Conditions
     from dwca_export.bench.machine import Machine
     from dwca_export.bench.schedule import Samples
+    from dwca_export.bench.statistics import Summary
 
 # CPUs that are busy with what no visible process does: another container, the kernel.
 _HIDDEN = 0.3
@@ -100,14 +101,19 @@ def about_samples(samples: Mapping[str, Samples]) -> tuple[Remark, ...]:
     """
     timed = {name: one for name, one in samples.items() if one.seconds}
     summaries = {name: summarise(one.seconds) for name, one in timed.items()}
-    remarks = [
-        _outliers(name, timed[name], summary.outliers, summary.p50)
-        for name, summary in summaries.items()
-        if len(summary.outliers) > _MANY_OUTLIERS * len(timed[name].seconds)
+    remarks = []
+    far_out = [
+        f"{name} ({len(one.outliers)} of {len(timed[name].seconds)}, up to {_worst(timed[name], one):.1f} times)"
+        for name, one in summaries.items()
+        if len(one.outliers) > _MANY_OUTLIERS * len(timed[name].seconds)
     ]
     noisy = [f"{name} ({one.mad / one.p50:.0%})" for name, one in summaries.items() if one.mad > _NOISY * one.p50]
     restless = [name for name, one in timed.items() if not one.steady]
     few = min((len(one.seconds) for one in timed.values()), default=_ROUNDS_FOR_P99)
+    if far_out:
+        what = f"rounds that are far from the median: {_list(far_out)}"
+        advice = "something interrupted them, their numbers are in the JSON; medians hardly notice, p99 does"
+        remarks.append(Remark("outliers", what, advice))
     if noisy:
         what = f"times scatter by more than {_NOISY:.0%} (MAD of the median) in {_list(noisy)}"
         remarks.append(Remark("noise", what, "close other programs, or measure longer with --min-time", unstable=True))
@@ -122,14 +128,8 @@ def about_samples(samples: Mapping[str, Samples]) -> tuple[Remark, ...]:
     return tuple(remarks)
 
 
-def _outliers(name: str, samples: Samples, positions: tuple[int, ...], median: float) -> Remark:
-    worst = max(samples.seconds[position] for position in positions)
-    rounds = _list([str(position + 1) for position in positions])
-    what = (
-        f"{name}: {len(positions)} of {len(samples.seconds)} rounds are outliers (round {rounds}), "
-        f"up to {worst / median:.1f} times the median"
-    )
-    return Remark("outliers", what, "something interrupted them; the medians hardly notice, p99 does")
+def _worst(samples: Samples, summary: Summary) -> float:
+    return max(samples.seconds[position] for position in summary.outliers) / summary.p50
 
 
 def _about_machine(machine: Machine) -> Iterator[Remark]:

@@ -44,6 +44,8 @@ class Settings:
 
 QUICK = Settings(rounds=10, seconds=0.1)
 
+_HEDGE = "this machine was not stable, as the warnings say: what follows may be chance"
+
 
 @dataclass
 class Session:
@@ -114,8 +116,9 @@ class Session:
         after, course = read_conditions(self.root), self._watch.course()
         about = () if self.emulated else about_samples(self._samples)
         remarks = _each_once((*self.remarks, *after_measuring(self.before, after, course), *about))
-        refused = self.emulated or (self.settings.require_stable and any(remark.unstable for remark in remarks))
-        said = () if refused else verdict
+        unstable = any(remark.unstable for remark in remarks)
+        refused = self.emulated or (self.settings.require_stable and unstable)
+        said = () if refused else (*([_HEDGE] if unstable and verdict else []), *verdict)
         return self._describe(
             kind, remarks=remarks, complete=complete, verdict=said, course=course, after=after, **content
         )

@@ -1,0 +1,275 @@
+"""The command `dwca-bench`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from dwca_export.cli import bench_options as options  # noqa: TC001  typer reads annotations at run time
+from dwca_export.cli.options import InterruptedExportError, Interrupts, end, run, start
+from dwca_export.errors import DwcaExportError, SlowerError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from dwca_export.bench.session import Settings
+    from dwca_export.bench.variants import Variant
+
+_EPILOG = (
+    "Exit codes: 0 done, 1 internal error, 2 usage, 3 bundle or data refused, 4 ncnn does not run the network, "
+    "6 machine too restless for --require-stable, 7 slower than --fail-if-slower allows, 130 interrupted."
+)
+_DEFAULT = "model"
+_OF_THE_GROUP = ("--help", "--version", "--include-dir")
+
+
+class _WithDefault(TyperGroup):
+    """A group of commands, of which one needs no name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in _OF_THE_GROUP):
+            args = [_DEFAULT, *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    cls=_WithDefault,
+    subcommand_metavar="BUNDLE_OR_PARAM [OPTIONS] | COMMAND [ARGS]...",
+)
+
+
+@app.callback(epilog=_EPILOG)
+def group(
+    version: options.Version = False,
+    include_dir: options.IncludeDir = False,
+) -> None:
+    """Measure on this machine how long networks, their layers, and depthwise kernels take.
+
+    Without the name of a command it measures a network: `dwca-bench model --help` has the options.
+    """
+
+
+@app.command(_DEFAULT, epilog=_EPILOG)
+def model(
+    target: options.Target = None,
+    layers: options.Layers = False,
+    mode: options.Mode = "fp32",
+    threads: options.Threads = 1,
+    variants: options.Variants = None,
+    shape: options.Shape = None,
+    all_layers: options.AllLayers = False,
+    rounds: options.Rounds = None,
+    min_time: options.MinTime = None,
+    quick: options.Quick = False,
+    cooldown: options.Cooldown = 0.0,
+    require_stable: options.RequireStable = False,
+    save: options.Save = None,
+    csv: options.Csv = None,
+    pyperf: options.Pyperf = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Measure a network in variants, or its layers; this is what `dwca-bench BUNDLE_OR_PARAM` does."""
+    code = 0
+
+    def command(_: Interrupts) -> None:
+        nonlocal code
+        from dwca_export.bench.session import open_session
+        from dwca_export.cli.bench_output import Output
+        from dwca_export.report.bench_text import bench_text
+
+        if target is None:
+            raise UsageError("no network is named", where="command line", hint="dwca-bench BUNDLE_OR_PARAM, or --quick")
+        settings = _settings(quick, rounds, min_time, cooldown, require_stable)
+        output = Output(save, csv, pyperf, as_json, quiet)
+        measure, most_threads = _measurement(target, shape, layers, all_layers, mode, threads, variants)
+        output.check(emulated=False)
+        with open_session(settings, most_threads) as session:
+            output.check(emulated=session.emulated)
+            document = measure(session, output.checkpoint)
+        output.show(document, lambda width: bench_text(document, width=width, all_layers=all_layers))
+        code = _end_of(document)
+
+    if target is None and quick:
+        return _kernels(save, csv, pyperf, cooldown, require_stable, as_json, quiet, debug)
+    return run(command, as_json=as_json, debug=debug) or code
+
+
+@app.command(epilog=_EPILOG)
+def compare(
+    old: options.Old,
+    new: options.New,
+    fail_if_slower: options.FailIfSlower = None,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Compare two results, as a gate for changes: what became slower, beyond chance?"""
+    code = 0
+
+    def command(_: Interrupts) -> None:
+        nonlocal code
+        from dwca_export.bench.compare import compare, describe_comparison, read_document
+        from dwca_export.cli.bench_output import Output, say
+        from dwca_export.report.bench_text import comparison_text
+
+        threshold = _percent(fail_if_slower)
+        comparison = compare(read_document(old), read_document(new), force=force)
+        document = describe_comparison(comparison, threshold)
+        Output(as_json=as_json, quiet=quiet).show(document, lambda width: comparison_text(document, width=width))
+        slower = comparison.slower(threshold) if threshold is not None else ()
+        if slower:
+            worst = max(slower, key=lambda row: row.ratio.value)
+            what = (
+                f"{len(slower)} of {len(comparison.rows)} rows are slower, {worst.name} by {worst.ratio.value - 1:.1%}"
+            )
+            code = say(
+                SlowerError(what, where=f"--fail-if-slower {fail_if_slower}", hint="measure both again to be sure")
+            )
+
+    return run(command, as_json=as_json, debug=debug) or code
+
+
+def _settings(
+    quick: bool, rounds: int | None, min_time: float | None, cooldown: float, require_stable: bool
+) -> Settings:
+    from dwca_export.bench.session import QUICK, Settings
+
+    usual = QUICK if quick else Settings()
+    return Settings(
+        usual.rounds if rounds is None else rounds,
+        usual.seconds if min_time is None else min_time,
+        cooldown,
+        require_stable,
+    )
+
+
+def _measurement(
+    path: Path,
+    shape: list[str] | None,
+    layers: bool,
+    all_layers: bool,
+    mode: str,
+    threads: int,
+    named: str | None,
+) -> tuple[Callable[..., dict[str, Any]], int]:
+    """What is to be done in the frame of a session, and with how many threads at most."""
+    from dwca_export.bench.layers import bench_layers
+    from dwca_export.bench.model import bench_model
+    from dwca_export.bench.target import open_target
+    from dwca_export.shapes import parse_shape
+
+    if layers and named:
+        raise UsageError(
+            "layers are timed in one variant", where="--variants", hint="choose it with --mode and --threads"
+        )
+    if all_layers and not layers:
+        raise UsageError("is for --layers alone", where="--all-layers", hint="add --layers, or leave it out")
+    shapes = [parse_shape(text) for text in shape or ()]
+    _check_name(path)
+    target = open_target(path, shapes)
+    chosen = _variants(mode, threads, named, tuple(target.bins))
+    if layers:
+        return lambda session, checkpoint: bench_layers(target, chosen[0], session, checkpoint), threads
+    most = max(variant.threads for variant in chosen)
+    return lambda session, checkpoint: bench_model(target, chosen, session, checkpoint), most
+
+
+def _check_name(path: Path) -> None:
+    if str(path) in ("kernels", "compare", _DEFAULT) and not path.exists():
+        hint = f"the name of a command comes first: dwca-bench {path} ..."
+        raise UsageError(f"there is no file or folder {path}", where="command line", hint=hint)
+
+
+def _variants(mode: str, threads: int, named: str | None, weights: Sequence[str]) -> tuple[Variant, ...]:
+    from dwca_export.bench.conditions import usable_cpus
+    from dwca_export.bench.variants import Variant, check_threads, parse_variant, usual_variants
+    from dwca_export.runners.ncnn import MODES
+
+    if mode not in MODES:
+        raise UsageError(f"{mode!r} is unknown", where="--mode", hint=f"there are {', '.join(MODES)}")
+    first = Variant(mode, threads, weights[0])
+    cpus = len(usable_cpus())
+    if named is None:
+        chosen = usual_variants(first, cpus, weights)
+    else:
+        others = [] if named == "none" else [parse_variant(word, first) for word in named.split(",")]
+        chosen = tuple(dict.fromkeys([first, *others]))
+    check_threads(chosen, cpus)
+    return chosen
+
+
+def _end_of(document: dict[str, Any]) -> int:
+    """The exit code of a result that has been shown, with what is wrong with it on standard error."""
+    from dwca_export.bench.remarks import Remark
+    from dwca_export.bench.session import require_stable
+    from dwca_export.cli.bench_output import say
+
+    if not document["complete"]:
+        return say(InterruptedExportError("interrupted", hint="what was measured until then is in the result"))
+    if document["settings"]["require_stable"]:
+        try:
+            require_stable([Remark(**remark) for remark in document["warnings"]])
+        except DwcaExportError as error:
+            return say(error)
+    return 0
+
+
+def _percent(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("%")) / 100 if text.endswith("%") else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"{text!r} is no percentage", where="--fail-if-slower", hint="for example 5%")
+    return value
+
+
+def _kernels(
+    save: Path | None,
+    csv: Path | None,
+    pyperf: Path | None,
+    cooldown: float,
+    require_stable: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+) -> int:
+    """`dwca-bench --quick`: the kernels of the standard shapes."""
+    given = [("--save", save), ("--csv", csv), ("--pyperf", pyperf)]
+    flags = [("--require-stable", require_stable), ("--json", as_json), ("--quiet", quiet), ("--debug", debug)]
+    words = [word for option, path in given if path for word in (option, str(path))]
+    words += [option for option, flag in flags if flag]
+    words += ["--cooldown", str(cooldown)] if cooldown else []
+    return int(typer.main.get_command(app)(["kernels", "--quick", *words], standalone_mode=False) or 0)
+
+
+def _add_kernels() -> None:
+    try:
+        from dwca_export.cli.bench_kernels import kernels
+    except ImportError:
+        return
+    app.command("kernels", epilog=_EPILOG)(kernels)
+
+
+_add_kernels()
+
+
+def main() -> None:
+    """Entry point."""
+    end(start(app))
+
+
+if __name__ == "__main__":
+    main()
