@@ -9,5 +9,5 @@ set(CMAKE_CXX_COMPILER ${DWCA_ZIG} c++ -target ${DWCA_PROCESSOR}-linux-gnu.${DWC
 # zig is one program for all; these take the place of the two that CMake would look for.
 set(CMAKE_CXX_ARCHIVE_CREATE "\"${DWCA_ZIG}\" ar qc <TARGET> <LINK_FLAGS> <OBJECTS>")
 set(CMAKE_CXX_ARCHIVE_FINISH "\"${DWCA_ZIG}\" ranlib <TARGET>")
-# zig warns that it takes no notice of this; and it is for nothing, for no program is linked by path.
-set(CMAKE_CXX_LINKER_DEPFILE_SUPPORTED FALSE)
+# zig compiles its C++ library when it first links for a target, which takes a minute: not for CMake's trials as well.
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
