@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from dwca_export import kernels
-from dwca_export.bench.branches import Setting, Slope
+from dwca_export.bench.branches import Setting, Slope, respite
 from dwca_export.bench.foreign import FRAMEWORKS
 from dwca_export.bench.schedule import Case
 from dwca_export.bench.stock import dense_control, stock_output, stock_piece, uses_winograd
@@ -36,6 +36,11 @@ AUTO = "auto"
 
 STORAGE_EPSILON = {"fp32": 0.0, "fp16": float(np.finfo(np.float16).eps), "bf16": 2.0**-7}
 """Of what rounds weights and outputs besides the arithmetic."""
+
+ISAS = ("scalar", "avx2", "avx512", "neon", "neon_fp16")
+"""Instruction sets that there are kernels for, on one machine or another."""
+
+ELEMPACKS = (1, 4, 8, 16)
 
 _SAMPLE_SECONDS = 1e-3
 _SHORTEST_CALL = 1e-7
@@ -214,6 +219,7 @@ def _native(plan: kernels.Plan, x: np.ndarray, y: np.ndarray) -> Callable[[], fl
     before = ceil(_SPINNING_SECONDS / once) if plan.threads > 1 else 1
 
     def run() -> float:
+        respite()
         plan.time(x, y, before)
         return plan.time(x, y, calls) / calls
 

@@ -49,7 +49,11 @@ class Roofline:
         """
         if self.missing:
             return None
-        isa = self.isa or kernels.isas()[-1]
+        known = kernels.isas()
+        isa = self.isa or known[-1]
+        if isa not in known:
+            self.missing = f"this machine has no {isa}"
+            return None
         size = max(_SMALLEST_BUFFER, bytes_)
         if isa not in self._peaks:
             self._peaks[isa] = kernels.peak_multiply_adds(isa, _PROBE_SECONDS)

@@ -23,6 +23,16 @@ MAX_VALUES = 1 << 24
 
 MAX_KERNEL = 31
 
+STANDARD = (
+    kernels.Layer(64, 56, 56, 5),
+    kernels.Layer(128, 28, 28, 5),
+    kernels.Layer(32, 112, 112, 5),
+    kernels.Layer(64, 56, 56, 3),
+    kernels.Layer(64, 56, 56, 5, stride=2),
+    kernels.Layer(64, 56, 56, 7),
+)
+"""Layers as networks for images of 224x224 have them."""
+
 _RELU, _CLIP, _HARDSWISH = 1, 3, 6
 
 
