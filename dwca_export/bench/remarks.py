@@ -103,7 +103,7 @@ def about_samples(samples: Mapping[str, Samples]) -> tuple[Remark, ...]:
     summaries = {name: summarise(one.seconds) for name, one in timed.items()}
     remarks = []
     far_out = [
-        f"{name} ({len(one.outliers)} of {len(timed[name].seconds)}, up to {_worst(timed[name], one):.1f} times)"
+        f"{name} ({len(one.outliers)} of {len(timed[name].seconds)}, as far as {_farthest(timed[name], one):.1f} times)"
         for name, one in summaries.items()
         if len(one.outliers) > _MANY_OUTLIERS * len(timed[name].seconds)
     ]
@@ -128,8 +128,10 @@ def about_samples(samples: Mapping[str, Samples]) -> tuple[Remark, ...]:
     return tuple(remarks)
 
 
-def _worst(samples: Samples, summary: Summary) -> float:
-    return max(samples.seconds[position] for position in summary.outliers) / summary.p50
+def _farthest(samples: Samples, summary: Summary) -> float:
+    """The outlier that is farthest from the median, over the median."""
+    far = [samples.seconds[position] for position in summary.outliers]
+    return max(far, key=lambda seconds: abs(seconds - summary.p50)) / summary.p50
 
 
 def _about_machine(machine: Machine) -> Iterator[Remark]:
