@@ -40,11 +40,22 @@ def output(*command: str, cpu: str = "a76") -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("arguments", [[], ["--cpu"], ["--cpu", "a53"], ["--cpu", "planted", "true"], ["--planted"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--cpu"],
+        ["--cpu", "a53"],
+        ["--cpu", "planted", "true"],
+        ["--planted"],
+        ["--wheel"],
+        ["--wheel", "planted.whl", "true"],
+    ],
+)
 def test_wrong_usage_is_refused(arguments):
     done = subprocess.run([str(TOOL), *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert done.stderr == "arm: usage: tools/arm [--cpu a53|a76|max] COMMAND...\n"
+    assert done.stderr == "arm: usage: tools/arm [--cpu a53|a76|max] [--wheel FILE] COMMAND...\n"
 
 
 @pytest.fixture
