@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dwca_export.artifacts import NcnnModel
-from dwca_export.bench.branches import INPUT, Piece
+from dwca_export.bench.copies import INPUT, Piece
 from dwca_export.ncnn.graph import Graph, to_model
 from dwca_export.ncnn.param import Layer, Param
 from dwca_export.ncnn.passes import PASSES

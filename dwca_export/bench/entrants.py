@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from dwca_export import kernels
-from dwca_export.bench.branches import Setting, Slope, respite
 from dwca_export.bench.foreign import FRAMEWORKS
 from dwca_export.bench.schedule import Case
-from dwca_export.bench.stock import dense_control, stock_output, stock_piece, uses_winograd
+from dwca_export.bench.slope import Setting, respite
+from dwca_export.bench.stock import dense_control, stock_output, stock_piece, stock_slope, uses_winograd
 from dwca_export.errors import DwcaExportError
 from dwca_export.kernels.auto import auto
 from dwca_export.kernels.measured_error import EPSILON, Truth
@@ -166,7 +166,7 @@ def _stock(subject: Subject, terms: Terms, array: np.ndarray, stack: contextlib.
     def entrant(name: str, winograd: bool, facts: Callable[[], Mapping[str, Any]]) -> Entrant:
         setting = Setting(threads=threads, mode=mode, packing=terms.elempack != 1, winograd=winograd)
         output = stock_output(piece, array, setting)
-        timed = stack.enter_context(Slope(piece, array, setting))
+        timed = stack.enter_context(stock_slope(subject.layer, subject.weight, subject.bias, array, setting))
         return Entrant(name, Case(name, timed.seconds), output, _foreign_bound(subject, terms.precision), facts=facts())
 
     def proof() -> Mapping[str, Any]:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from dwca_export.bench.branches import FEWEST, SHORT, enough, respite, slope
 from dwca_export.bench.foreign_graphs import save_for_mnn, side_by_side
+from dwca_export.bench.slope import FEWEST, SHORT, enough, respite, slope
 from dwca_export.errors import DwcaExportError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class TorchChannelsLast(Torch):
 
 
 class _SideBySide(Framework):
-    """Runs networks of copies of the layer side by side, as `branches` does with ncnn's."""
+    """Runs networks of copies of the layer side by side, as `slope` does with ncnn's."""
 
     note = "the slope over copies of the layer, as ncnn's"
 

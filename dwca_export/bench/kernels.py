@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dwca_export.bench.block_pieces import Block, block_piece
-from dwca_export.bench.branches import Setting, Slope
 from dwca_export.bench.conditions import usable_cpus
 from dwca_export.bench.entrants import STOCK, entered
 from dwca_export.bench.results import timed_row, unavailable_row
 from dwca_export.bench.roofline import Roofline
 from dwca_export.bench.schedule import Case
+from dwca_export.bench.slope import Setting, Slope
 from dwca_export.bench.verdict import verdict
 from dwca_export.errors import DwcaExportError, UsageError
 

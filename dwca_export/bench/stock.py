@@ -1,6 +1,6 @@
 """ncnn's stock kernel for a depthwise layer: what it computes, how long it takes, and that Winograd is no part of it.
 
-The layer is timed without the packing and the copies around it (see `branches`); the border that ncnn copies the input
+The layer is timed without the packing and the copies around it (see `slope`); the border that ncnn copies the input
 into is part of it, as it is in every network.
 """
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dwca_export.bench.branches import INPUT, OUTPUT, OpenNet, Piece, Setting, Slope, alone
+from dwca_export.bench.copies import INPUT, OUTPUT, Piece, alone
+from dwca_export.bench.slope import OpenNet, Setting, Slope
 from dwca_export.ncnn.param import Layer as NcnnLayer
 from dwca_export.ncnn.weights import Weight
 
@@ -29,6 +30,7 @@ ACTIVATIONS: Mapping[str, Mapping[int, Value]] = {
 }
 
 _NAME = "depthwise"
+_TAMED = 1e-3
 
 
 def stock_piece(layer: Layer, weight: np.ndarray, bias: np.ndarray | None = None) -> Piece:
@@ -71,9 +73,33 @@ def stock_output(piece: Piece, array: np.ndarray, setting: Setting) -> np.ndarra
         net.close()
 
 
-def stock_slope(piece: Piece, array: np.ndarray, setting: Setting) -> Slope:
-    """What times the layer; the arguments are those of `stock_output`."""
-    return Slope(piece, array, setting)
+def stock_slope(
+    layer: Layer, weight: np.ndarray, bias: np.ndarray | None, array: np.ndarray, setting: Setting
+) -> Slope:
+    """What times the layer: in a chain if it keeps the shape, else side by side.
+
+    Args:
+        layer: Its shape.
+        weight: float32, `(C, K, K)`.
+        bias: float32, `(C,)`, or None.
+        array: float32, `(C, H, W)`.
+        setting: ncnn's options.
+
+    Raises:
+        ConversionError: ncnn does not load or run it.
+    """
+    keeps_shape = (layer.out_height, layer.out_width) == (layer.height, layer.width)
+    piece = stock_piece(layer, *(tamed(layer, weight, bias) if keeps_shape else (weight, bias)))
+    return Slope(piece, array, setting, in_chain=keeps_shape)
+
+
+def tamed(layer: Layer, weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weights with which a layer hardly changes what it reads: the time does not depend on them, a chain would."""
+    scale = _TAMED / max(float(np.abs(weight).max()), np.finfo(np.float32).tiny)
+    result = weight * np.float32(scale)
+    # The tap that lies on the pixel itself; with other paddings than "same" on another one, which does as well.
+    result[:, layer.kernel // 2, layer.kernel // 2] = 1
+    return result, None if bias is None else np.full_like(bias, _TAMED)
 
 
 def uses_winograd(piece: Piece, array: np.ndarray, *, threads: int = 1, mode: str = "fp32") -> bool | None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dwca_export.bench.block_pieces import Block, block_piece
-from dwca_export.bench.branches import OpenNet, Setting, alone
+from dwca_export.bench.copies import alone
+from dwca_export.bench.slope import OpenNet, Setting
 from dwca_export.block import DWCABlock
 from dwca_export.ncnn.param import Param
 from dwca_export.ncnn.weights import check_weights

@@ -12,12 +12,12 @@ import pytest
 
 from dwca_export import kernels
 from dwca_export.bench import entrants as module
-from dwca_export.bench.branches import Slope
 from dwca_export.bench.entrants import Entrant, Precision, Terms, entered, rounded
 from dwca_export.bench.kernels import bench_kernels
 from dwca_export.bench.roofline import Roofline
 from dwca_export.bench.schedule import Case, Samples
 from dwca_export.bench.session import Session, Settings, open_session
+from dwca_export.bench.slope import Slope
 from dwca_export.bench.subject import of_shape
 from dwca_export.bench.verdict import best
 from dwca_export.errors import ConversionError, DwcaExportError, InputRefusedError, UsageError

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dwca_export import kernels
-from dwca_export.bench.branches import Setting, Slope
-from dwca_export.bench.stock import dense_control, stock_output, stock_piece, uses_winograd
+from dwca_export.bench.copies import chained
+from dwca_export.bench.slope import MOST, SHORT, OpenNet, Setting
+from dwca_export.bench.stock import dense_control, stock_output, stock_piece, stock_slope, tamed, uses_winograd
 
 
 def tensors(layer):
@@ -52,8 +53,32 @@ def test_winograd_is_seen_where_it_is():
     assert uses_winograd(*dense_control()) is True
 
 
-def test_the_layer_is_timed_by_itself():
-    layer = kernels.Layer(16, 14, 14, stride=2)
+@pytest.mark.parametrize(
+    ("layer", "in_chain"),
+    [
+        (kernels.Layer(16, 14, 14), True),
+        (kernels.Layer(16, 14, 14, 3, dilation=2, bias=True, activation="relu6"), True),
+        (kernels.Layer(16, 14, 14, 5, padding=(4, 0, 1, 3)), True),
+        (kernels.Layer(16, 14, 14, 5, stride=2), False),
+        (kernels.Layer(16, 14, 14, 5, padding=(0, 0, 0, 0)), False),
+    ],
+    ids=str,
+)
+def test_the_layer_is_timed_by_itself(layer, in_chain):
     array, weight, bias = tensors(layer)
-    with Slope(stock_piece(layer, weight, bias), array, Setting(), more=4) as timed:
+    with stock_slope(layer, weight, bias, array, Setting()) as timed:
+        assert timed.in_chain == in_chain
         assert timed.seconds() > 0
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-20, 1.0, 1e20])
+@pytest.mark.parametrize("activation", ["none", "relu", "hardswish"])
+def test_the_numbers_in_a_chain_stay_normal(scale, activation):
+    layer = kernels.Layer(16, 9, 9, 5, bias=True, activation=activation)
+    array, weight, bias = tensors(layer)
+    piece = stock_piece(layer, *tamed(layer, weight * np.float32(scale), bias))
+    net = OpenNet(chained(piece, SHORT + MOST), np.abs(array), Setting())
+    output = net.infer()
+    net.close()
+    assert np.isfinite(output).all()
+    assert np.abs(output).min() > np.finfo(np.float32).tiny

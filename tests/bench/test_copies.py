@@ -1,23 +1,13 @@
-"""Copies of a piece of a network side by side."""
+"""Copies of a piece of a network, and the time of one as the slope over their number."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from dwca_export.bench import branches
-from dwca_export.bench.branches import (
-    INPUT,
-    OUTPUT,
-    OpenNet,
-    Piece,
-    Setting,
-    Slope,
-    alone,
-    chained,
-    side_by_side,
-    slope,
-)
+from dwca_export.bench import slope as module
+from dwca_export.bench.copies import INPUT, OUTPUT, Piece, alone, chained, side_by_side
+from dwca_export.bench.slope import OpenNet, Setting, Slope, slope
 from dwca_export.errors import ConversionError, UsageError
 from dwca_export.ncnn.param import Layer, Param
 from dwca_export.ncnn.weights import Weight, check_weights
@@ -91,19 +81,21 @@ def test_the_slope_leaves_what_happens_once_out():
     assert slope(whole, bare, 8) == layer
 
 
-def test_as_many_copies_as_asked_for():
-    with Slope(depthwise(), inputs(), Setting(), more=5) as timed:
+@pytest.mark.parametrize("in_chain", [True, False])
+def test_as_many_copies_as_asked_for(in_chain):
+    with Slope(depthwise(), inputs(), Setting(), in_chain=in_chain, more=5) as timed:
         assert timed.more == 5
         assert timed.seconds() > 0
 
 
 def test_a_small_piece_gets_more_copies():
     with Slope(depthwise(), inputs(4), Setting()) as timed:
-        assert branches.FEWEST < timed.more <= branches.MOST
+        assert module.FEWEST < timed.more <= module.MOST
 
 
-def test_what_no_number_of_copies_makes_longer_is_refused(monkeypatch):
-    with Slope(depthwise(), inputs(), Setting(), more=2) as timed:
+@pytest.mark.parametrize("in_chain", [True, False])
+def test_what_no_number_of_copies_makes_longer_is_refused(monkeypatch, in_chain):
+    with Slope(depthwise(), inputs(), Setting(), in_chain=in_chain, more=2) as timed:
         monkeypatch.setattr(OpenNet, "seconds", lambda self: 1.0)
         with pytest.raises(ConversionError, match="takes no longer"):
             timed.seconds()

@@ -1,25 +1,24 @@
 """Times a piece of an ncnn network without the packing, the copies and the Python calls around it.
 
-Copies of the piece lie side by side in one network ::
+The time of one copy of the piece is the slope over the number of copies in a network: what happens once (input,
+packing, extraction, Python) falls out of the difference between a long and a short network. Copies lie in a chain, one
+behind the other, where the piece keeps the shape. Where it does not (a stride makes a chain shrink, and so does a
+padding that is not "same"), they lie side by side ::
 
     Input -> Split -+-> piece -> Crop to 1x1 -+-> Concat
                     +-> piece -> Crop to 1x1 -+
                     ...
 
-and the time of one is the slope over their number: what happens once (input, packing, extraction, Python) falls out of
-the difference between a long and a short network. What each branch has besides the piece, its Crop, is measured by the
-same networks without the piece, and subtracted.
-
-A chain of copies, one behind the other, gives the same slope (`chained` builds it, the tests hold both to each other),
-but a stride makes a chain shrink, and so does a padding that is not "same". Side by side works for all of them; the
-input stays in the cache as it is, as it does for a native loop over one call.
+and what each branch has besides the piece, its Crop, is measured by the same networks without the piece, and
+subtracted. On a quiet machine both ways agree within 3 %, and within a microsecond for the smallest layers; the chain
+is the faster one: its copies find their input in the cache as the one before left it, and the code of one layer alone.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,21 +26,20 @@ from typing import TYPE_CHECKING, Any
 import ncnn
 import numpy as np
 
+from dwca_export.bench.copies import INPUT, OUTPUT, Piece, chained, side_by_side
 from dwca_export.errors import ConversionError, DwcaExportError, UsageError
-from dwca_export.ncnn.param import Layer, Param
-from dwca_export.ncnn.weights import Weight, write_weights
+from dwca_export.ncnn.param import Param
+from dwca_export.ncnn.weights import write_weights
 from dwca_export.runners.ncnn import MODES, set_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
     from types import TracebackType
-
-INPUT, OUTPUT = "in0", "out0"
 
 SHORT = 2
 """Copies in the short network."""
 
-FEWEST, MOST = 4, 96
+FEWEST, MOST = 4, 32
 """Bounds of the copies that the long network has more."""
 
 LONG_SECONDS = 1.5e-3
@@ -87,85 +85,6 @@ class Setting:
         option.use_packing_layout = self.packing
         for name in _WINOGRAD:
             setattr(option, name, self.winograd)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Layers that read the blob `in0` and write the blob `out0`, with their weights.
-
-    Attributes:
-        layers: In the order of execution, without an `Input`.
-        weights: In the order of the layers.
-        channels: Channels of `out0`.
-    """
-
-    layers: tuple[Layer, ...]
-    weights: tuple[Weight, ...]
-    channels: int
-
-    def copied(self, copy: int, bottom: str, top: str) -> Piece:
-        """The same between other blobs, under names of its own."""
-        ends = {INPUT: bottom, OUTPUT: top}
-
-        def named(blob: str) -> str:
-            return ends.get(blob, f"{blob}_{copy}")
-
-        layers = (
-            replace(
-                layer,
-                name=f"{layer.name}_{copy}",
-                bottoms=tuple(map(named, layer.bottoms)),
-                tops=tuple(map(named, layer.tops)),
-            )
-            for layer in self.layers
-        )
-        weights = (replace(weight, layer=f"{weight.layer}_{copy}") for weight in self.weights)
-        return Piece(tuple(layers), tuple(weights), self.channels)
-
-
-def alone(piece: Piece) -> Piece:
-    """A whole network: the piece behind an `Input`."""
-    return replace(piece, layers=(Layer("Input", INPUT, (), (INPUT,)), *piece.layers))
-
-
-def side_by_side(piece: Piece, copies: int) -> Piece:
-    """A whole network of copies of a piece that all read one input.
-
-    Args:
-        piece: What to copy; one without layers stands for the branches themselves, each being its Crop alone.
-        copies: At least one.
-    """
-    layers = [
-        Layer("Input", INPUT, (), (INPUT,)),
-        Layer("Split", "split", (INPUT,), tuple(f"branch_{copy}" for copy in range(copies))),
-    ]
-    weights: list[Weight] = []
-    for copy in range(copies):
-        one = piece.copied(copy, f"branch_{copy}", f"whole_{copy}")
-        layers += [*one.layers, _pixel(one, f"whole_{copy}" if one.layers else f"branch_{copy}", f"pixel_{copy}")]
-        weights += one.weights
-    pixels = tuple(f"pixel_{copy}" for copy in range(copies))
-    layers.append(Layer("Concat", "concat", pixels, (OUTPUT,)).with_params({0: 0}))
-    return Piece(tuple(layers), tuple(weights), piece.channels * copies)
-
-
-def chained(piece: Piece, copies: int) -> Piece:
-    """A whole network of copies of a piece, one behind the other; the piece has to keep the shape."""
-    layers = [Layer("Input", INPUT, (), (INPUT,))]
-    weights: list[Weight] = []
-    blobs = [INPUT, *(f"link_{copy}" for copy in range(copies))]
-    for copy in range(copies):
-        one = piece.copied(copy, *blobs[copy : copy + 2])
-        layers += one.layers
-        weights += one.weights
-    layers.append(_pixel(piece, blobs[-1], OUTPUT))
-    return Piece(tuple(layers), tuple(weights), piece.channels)
-
-
-def _pixel(piece: Piece, bottom: str, top: str) -> Layer:
-    """All channels of the first pixel, so that what follows a piece costs next to nothing."""
-    crop = Layer("Crop", f"crop_{top}", (bottom,), (top,))
-    return crop.with_params({0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: piece.channels})
 
 
 class OpenNet:
@@ -232,6 +151,8 @@ class Slope:
         piece: What to time.
         array: Input of each copy, float32, `(C, H, W)`.
         setting: ncnn's options.
+        in_chain: Whether copies lie in a chain; the piece has to keep the shape, and should neither blow numbers up
+            nor let them vanish, because denormal numbers take longer.
         more: How many copies the long network has more than the short one; None to find out how many take
             `LONG_SECONDS`.
 
@@ -239,7 +160,10 @@ class Slope:
         ConversionError: ncnn does not load or run it.
     """
 
-    def __init__(self, piece: Piece, array: np.ndarray, setting: Setting, *, more: int | None = None) -> None:
+    def __init__(
+        self, piece: Piece, array: np.ndarray, setting: Setting, *, in_chain: bool = False, more: int | None = None
+    ) -> None:
+        self.in_chain = in_chain
         self._nets: list[OpenNet] = []
         self.more = more or FEWEST
         self._open(piece, array, setting)
@@ -272,8 +196,8 @@ class Slope:
             ConversionError: The piece is lost in the noise of the machine.
         """
         for _ in range(_TRIES):
-            short, long, short_bare, long_bare = (net.seconds() for net in self._nets)
-            seconds = slope((short, long), (short_bare, long_bare), self.more)
+            short, long, *bare = (net.seconds() for net in self._nets)
+            seconds = slope((short, long), (bare[0], bare[1]) if bare else (0.0, 0.0), self.more)
             if seconds > 0:
                 return seconds
         raise ConversionError(
@@ -283,8 +207,13 @@ class Slope:
         )
 
     def _open(self, piece: Piece, array: np.ndarray, setting: Setting) -> None:
-        bare = Piece((), (), len(array))
-        for network in _pairs((piece, bare), (SHORT, SHORT + self.more)):
+        lengths = (SHORT, SHORT + self.more)
+        if self.in_chain:
+            networks = [chained(piece, copies) for copies in lengths]
+        else:
+            bare = Piece((), (), len(array))
+            networks = [side_by_side(one, copies) for one in (piece, bare) for copies in lengths]
+        for network in networks:
             self._nets.append(OpenNet(network, array, setting))
         for net in self._nets:
             net.infer()  # allocates what later passes use again
@@ -295,8 +224,8 @@ def slope(whole: tuple[float, float], bare: tuple[float, float], more: int) -> f
 
     Args:
         whole: Seconds of a short and of a long network.
-        bare: The same without the piece in their branches.
-        more: How many branches the long ones have more.
+        bare: The same without the piece in their branches; 0 for a chain.
+        more: How many copies the long ones have more.
     """
     return ((whole[1] - whole[0]) - (bare[1] - bare[0])) / more
 
@@ -320,7 +249,3 @@ def enough(seconds: Callable[[], float]) -> int:
         return min(MOST, max(FEWEST, ceil(LONG_SECONDS / min(seconds() for _ in range(3)))))
     except DwcaExportError:
         return MOST
-
-
-def _pairs(pieces: Sequence[Piece], numbers: Sequence[int]) -> Iterator[Piece]:
-    return (side_by_side(piece, copies) for piece in pieces for copies in numbers)
