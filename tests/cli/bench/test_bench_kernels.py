@@ -10,7 +10,7 @@ from commands import run_here
 
 from dwca_export import kernels
 from dwca_export.bench.block_pieces import Block, block_piece
-from dwca_export.bench.branches import alone
+from dwca_export.bench.copies import alone
 from dwca_export.cli.bench import app
 from dwca_export.cli.bench_layer_shapes import parse_layer
 from dwca_export.errors import InputRefusedError, UsageError
