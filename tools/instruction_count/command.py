@@ -27,29 +27,22 @@ LARGEST = 2_000_000
 LARGEST_KERNEL = 15
 LARGEST_STRIDE = 4
 
-DESCRIPTION = """\
-Counts the instructions that one depthwise layer executes on AArch64, emulated by qemu: ncnn's stock kernel, "ncnn", and
-every algorithm of dwca_export.kernels, in every precision. No times: the same count on every machine. The padding is
-kernel // 2.
-
-Needs Debian or Ubuntu, a C compiler (gcc, clang, or PyPI's ziglang), and for our kernels what `tools/build --arm`
-makes, or a wheel that `tools/wheels` made. The rest is downloaded on the first run, beside what tools/arm keeps.
-"""
-EXAMPLES = """\
-examples:
-  tools/icount                                            ncnn and all our kernels, three shapes, 5x5 and 3x3, both CPUs
-  tools/icount 64x56x56 --kernel 5 --cpu a76 --json
-  tools/icount 64x56x56 --kernel 5 --cpu a53 --mode fp32 --name ncnn --top 15 --blocks 2
-"""
+EPILOG = (
+    "What the help of an option ends with is its default. An option that is given again adds to what it was before."
+)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(description: str, arguments: Sequence[str] | None = None) -> int:
     """Run the command.
+
+    Args:
+        description: What `--help` says above the options.
+        arguments: Without the command's name; those of this process if None.
 
     Returns:
         Exit code: 0, or 1 when something keeps the instructions from being counted. argparse exits with 2.
     """
-    wanted = _parser().parse_args(arguments)
+    wanted = _parser(description).parse_args(arguments)
     try:
         document = count(wanted)
     except CountError as reason:
@@ -110,18 +103,18 @@ def _check(cases: Sequence[Mapping[str, Any]], missing: str | None, request: Map
         raise CountError(f"no kernel {', '.join(sorted(unknown))} computes any of these layers")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "tools/icount", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "tools/icount", description=description, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     shapes = ", ".join("x".join(map(str, shape)) for shape in SHAPES)
     add = parser.add_argument
     add("shape", nargs="*", type=_shape, default=list(SHAPES), metavar="CxHxW", help=f"input of the layer; {shapes}")
-    add("--kernel", action=_Several, type=_between(1, LARGEST_KERNEL), default=[5, 3], metavar="K", help="5 and 3")
+    add("--kernel", action=_Several, type=_between(1, LARGEST_KERNEL), default=[5, 3], metavar="K", help="size; 5, 3")
     add("--stride", action=_Several, type=_between(1, LARGEST_STRIDE), default=[1], metavar="S", help="1")
     add("--cpu", action=_Several, choices=CPUS, default=list(CPUS), help="both")
     add("--mode", action=_Several, choices=MODES, default=list(MODES), help="precision; all")
-    add("--name", action=_Several, default=None, metavar="NAME", help='"ncnn", "direct", "winograd_1d F(4,5)"...; all')
+    add("--name", action=_Several, metavar="NAME", help='"ncnn", "direct", "winograd_1d F(4,5)"...; all')
     add("--wheel", type=Path, metavar="FILE", help="our AArch64 wheel in place of the source tree")
     add("--top", type=_between(0, 100), default=0, metavar="N", help="also the most frequent instructions")
     add("--blocks", type=_between(0, 100), default=0, metavar="N", help="also the code that most instructions are in")
