@@ -7,7 +7,7 @@ there at all.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -88,6 +88,11 @@ class Terms:
     algorithms: tuple[str, ...] | None = None
     frameworks: tuple[str, ...] = tuple(FRAMEWORKS)
 
+    @property
+    def setting(self) -> Setting:
+        """The options of ncnn for them."""
+        return Setting(threads=self.threads, mode=self.precision.mode, packing=self.elempack != 1)
+
     def describe(self) -> dict[str, Any]:
         """The terms as a JSON object."""
         described = asdict(self)
@@ -161,24 +166,22 @@ def _tried(name: str, make: Callable[[], Entrant]) -> Entrant:
 
 def _stock(subject: Subject, terms: Terms, array: np.ndarray, stack: contextlib.ExitStack) -> list[Maker]:
     piece = stock_piece(subject.layer, subject.weight, subject.bias)
-    mode, threads = terms.precision.mode, terms.threads
 
-    def entrant(name: str, winograd: bool, facts: Callable[[], Mapping[str, Any]]) -> Entrant:
-        setting = Setting(threads=threads, mode=mode, packing=terms.elempack != 1, winograd=winograd)
+    def entrant(name: str, setting: Setting, facts: Callable[[], Mapping[str, Any]]) -> Entrant:
         output = stock_output(piece, array, setting)
         timed = stack.enter_context(stock_slope(subject.layer, subject.weight, subject.bias, array, setting))
         return Entrant(name, Case(name, timed.seconds), output, _foreign_bound(subject, terms.precision), facts=facts())
 
     def proof() -> Mapping[str, Any]:
-        dense, dense_input = dense_control()
         return {
-            "winograd_changes_bits": uses_winograd(piece, array, threads=threads, mode=mode),
-            "winograd_changes_bits_of_dense": uses_winograd(dense, dense_input, threads=threads),
+            "winograd_changes_bits": uses_winograd(piece, array, usual),
+            "winograd_changes_bits_of_dense": uses_winograd(*dense_control(), Setting(threads=terms.threads)),
         }
 
+    usual = terms.setting
     return [
-        (STOCK, lambda: entrant(STOCK, True, dict)),
-        (WITHOUT_WINOGRAD, lambda: entrant(WITHOUT_WINOGRAD, False, proof)),
+        (STOCK, lambda: entrant(STOCK, usual, dict)),
+        (WITHOUT_WINOGRAD, lambda: entrant(WITHOUT_WINOGRAD, replace(usual, winograd=False), proof)),
     ]
 
 
@@ -208,7 +211,7 @@ def _ours(subject: Subject, terms: Terms, array: np.ndarray) -> list[Maker]:
 
     possible = kernels.algorithms(layer)
     names = [name for name in possible if terms.algorithms is None or name in terms.algorithms]
-    makers = [(name, partial(of_algorithm, name)) for name in names]
+    makers: list[Maker] = [(name, partial(of_algorithm, name)) for name in names]
     return [*makers, (AUTO, chosen)] if terms.algorithms is None or AUTO in terms.algorithms else makers
 
 
@@ -228,7 +231,12 @@ def _native(plan: kernels.Plan, x: np.ndarray, y: np.ndarray) -> Callable[[], fl
 
 def _others(subject: Subject, terms: Terms, array: np.ndarray) -> list[Maker]:
     def entrant(name: str) -> Entrant:
-        framework = FRAMEWORKS[name](subject, array, terms.threads)
+        try:
+            framework = FRAMEWORKS[name](subject, array, terms.threads)
+        except DwcaExportError:
+            raise
+        except Exception as error:  # somebody else's: whatever it is, the others go on
+            raise DwcaExportError(f"fails with {type(error).__name__}: {error}", where=name) from error
         facts = {"note": framework.note}
         bound = _foreign_bound(subject, Precision())
         return Entrant(name, Case(name, framework.seconds), framework.output, bound, facts=facts)

@@ -14,7 +14,7 @@ from dwca_export.bench.entrants import STOCK, entered
 from dwca_export.bench.results import timed_row, unavailable_row
 from dwca_export.bench.roofline import Roofline
 from dwca_export.bench.schedule import Case
-from dwca_export.bench.slope import Setting, Slope
+from dwca_export.bench.slope import Slope
 from dwca_export.bench.verdict import verdict
 from dwca_export.errors import DwcaExportError, UsageError
 
@@ -137,13 +137,13 @@ def _measure_blocks(subject: Subject, work: _Work) -> list[Row]:
     layer, terms = subject.layer, work.terms
     shape = (layer.channels, layer.height, layer.width)
     array = np.random.default_rng(1).standard_normal(shape, np.float32)
-    setting = Setting(threads=terms.threads, mode=terms.precision.mode, packing=terms.elempack != 1)
     kinds = {str(block): block for block in (Block(*shape, kernel, layer.stride, with_) for kernel, with_ in BLOCKS)}
     facts = {"layer": subject.label, "sources": list(subject.sources), "kind": "block"}
     with contextlib.ExitStack() as stack:
         try:
             slopes = {
-                name: stack.enter_context(Slope(block_piece(block), array, setting)) for name, block in kinds.items()
+                name: stack.enter_context(Slope(block_piece(block), array, terms.setting))
+                for name, block in kinds.items()
             }
         except DwcaExportError as error:
             return [unavailable_row(name, error.what, **facts) for name in kinds]

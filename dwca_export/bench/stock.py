@@ -6,6 +6,7 @@ into is part of it, as it is in every network.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,7 +103,7 @@ def tamed(layer: Layer, weight: np.ndarray, bias: np.ndarray | None) -> tuple[np
     return result, None if bias is None else np.full_like(bias, _TAMED)
 
 
-def uses_winograd(piece: Piece, array: np.ndarray, *, threads: int = 1, mode: str = "fp32") -> bool | None:
+def uses_winograd(piece: Piece, array: np.ndarray, setting: Setting) -> bool | None:
     """Whether ncnn's switch for Winograd changes anything that a piece computes, be it the last bit.
 
     A Winograd kernel adds in another order, so it cannot give the same bits; `dense_control` shows that the switch
@@ -111,14 +112,13 @@ def uses_winograd(piece: Piece, array: np.ndarray, *, threads: int = 1, mode: st
     Args:
         piece: The layer.
         array: float32, `(C, H, W)`; random, so that all bits take part.
-        threads: Threads that ncnn may use.
-        mode: ncnn's precision.
+        setting: ncnn's options otherwise.
 
     Returns:
         None where ncnn computes something else each time, which proves nothing.
     """
-    on, off = (Setting(threads=threads, mode=mode, winograd=winograd) for winograd in (True, False))
-    first, second, without = (stock_output(piece, array, setting).view(np.uint32) for setting in (on, on, off))
+    on, off = (replace(setting, winograd=winograd) for winograd in (True, False))
+    first, second, without = (stock_output(piece, array, one).view(np.uint32) for one in (on, on, off))
     return not np.array_equal(first, without) if np.array_equal(first, second) else None
 
 

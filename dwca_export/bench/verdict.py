@@ -91,7 +91,7 @@ def _same_time(without: Row) -> str:
     if not _is_timed(without) or without["winograd_changes_bits"] is not False or not without.get("ratio"):
         return ""
     ratio = Ratio(without["ratio"], without["ratio_low"] or 0.0, without["ratio_high"] or inf)
-    return f"; its time is then {_times(ratio)} what it was"
+    return f"; the same kernel measured again, it takes {_times(ratio)} as long"
 
 
 def _on_winograd_of_ours(rows: dict[str, Row]) -> Iterator[str]:

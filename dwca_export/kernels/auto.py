@@ -10,6 +10,7 @@ however fast.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -222,9 +223,9 @@ def cpu_identity(path: Path = Path("/proc/cpuinfo")) -> list[str]:
 
 def _library_identity() -> str:
     """A hash of the native library: another build may be fast at something else."""
-    from dwca_export.kernels import _native
-
-    return hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16]
+    spec = importlib.util.find_spec("dwca_export.kernels._native")
+    library = Path(spec.origin).read_bytes() if spec and spec.origin else b""
+    return hashlib.sha256(library).hexdigest()[:16]
 
 
 def _path(question: dict[str, Any]) -> Path:

@@ -169,6 +169,19 @@ def test_torch_keeps_its_threads():
     assert torch.get_num_threads() == before
 
 
+def test_a_framework_that_fails_is_no_obstacle(session, monkeypatch):
+    class Broken(module.FRAMEWORKS["torch"]):
+        packages = ()
+
+        def __init__(self, subject, array, threads):
+            raise RuntimeError("out of order")
+
+    monkeypatch.setitem(module.FRAMEWORKS, "broken", Broken)
+    rows = rows_of(session, terms=Terms(frameworks=("broken",)))
+    assert rows["broken"]["unavailable"] == "fails with RuntimeError: out of order"
+    assert rows["ncnn"]["p50_us"] > 0
+
+
 def plant(monkeypatch, output):
     """A kernel that takes no time and computes `output(right)`."""
     makers = module._stock

@@ -46,11 +46,11 @@ def test_ncnn_computes_the_layer(layer, packing):
 def test_depthwise_has_no_winograd(kernel, stride):
     layer = kernels.Layer(64, 28, 28, kernel, stride)
     array, weight, bias = tensors(layer)
-    assert uses_winograd(stock_piece(layer, weight, bias), array) is False
+    assert uses_winograd(stock_piece(layer, weight, bias), array, Setting()) is False
 
 
 def test_winograd_is_seen_where_it_is():
-    assert uses_winograd(*dense_control()) is True
+    assert uses_winograd(*dense_control(), Setting()) is True
 
 
 @pytest.mark.parametrize(
