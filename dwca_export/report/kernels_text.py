@@ -44,12 +44,19 @@ def _layer(layer: str, rows: Sequence[Row], width: int) -> Iterator[str]:
     shown = [row for row in rows if row["p50_us"] is not None or row["max_error"] is not None]
     if shown:
         yield grid_text(Table(_HEAD, tuple(map(_cells, shown)), len(_HEAD) - 1), width)
-    reasons: dict[str, list[str]] = {}
+    for note, names in _grouped(shown, "note"):
+        yield _line(f"{names}: {note}")
+    for reason, names in _grouped([row for row in rows if row not in shown], "unavailable"):
+        yield _line(f"not available here: {names}: {reason}")
+
+
+def _grouped(rows: Sequence[Row], key: str) -> Iterator[tuple[str, str]]:
+    """What rows say under a key, each text once, with the names of the rows that say it."""
+    names: dict[str, list[str]] = {}
     for row in rows:
-        if row not in shown:
-            reasons.setdefault(row["unavailable"], []).append(row["name"])
-    for reason, names in reasons.items():
-        yield _line(f"not available here: {', '.join(names)}: {reason}")
+        if row.get(key):
+            names.setdefault(row[key], []).append(row["name"])
+    return ((text, ", ".join(found)) for text, found in names.items())
 
 
 _HEAD = (

@@ -71,6 +71,11 @@ def test_what_is_not_available_is_said_once_for_each_reason():
     assert "not available here: generic, winograd_1d F(2,5): not today\n" in text()
 
 
+def test_how_others_were_timed_is_said_once():
+    rows = [row("torch", 300.0, note="with the call"), row("torch, channels last", 200.0, note="with the call")]
+    assert text(rows=rows).count("\ntorch, torch, channels last: with the call\n") == 1
+
+
 def test_notes_warnings_and_verdict_come_last():
     assert text().splitlines()[-3:] == ["note: a note", "warning: hot: cool it", "verdict: the best kernel is direct"]
 
