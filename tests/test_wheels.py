@@ -116,16 +116,21 @@ def test_a_fault_in_a_source_is_not_hidden(sources, tool):
     for other in planted.parent.glob("*.cc"):
         if other != planted:
             other.unlink()
-    done = run(str(sources / "tools" / tool), os.uname().machine, env={**os.environ, "PYTHON": sys.executable})
+    arguments = [os.uname().machine] if tool == "wheels" else []
+    done = run(str(sources / "tools" / tool), *arguments, env={**os.environ, "PYTHON": sys.executable})
     assert done.returncode != 0
     assert "#error planted" in done.stdout
     assert not list(sources.rglob("*.so"))
     assert not list(sources.rglob("*.whl"))
 
 
-def test_an_unknown_processor_is_refused(sources):
-    done = run(str(sources / "tools/build"), "planted", env={**os.environ, "PYTHON": sys.executable})
-    assert (done.returncode, done.stderr) == (2, "nothing can be built here for planted\n")
+@pytest.mark.parametrize(
+    ("tool", "said"),
+    [("build", "build: usage: tools/build [--arm]\n"), ("wheels", "nothing can be built here for planted\n")],
+)
+def test_wrong_usage_is_refused(tool, said):
+    done = run(str(ROOT / "tools" / tool), "planted", env={**os.environ, "PYTHON": sys.executable})
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 # -- the source distribution
