@@ -1,7 +1,10 @@
 # For tools/build and tools/wheels, which source it from the repository's root. Sets zig and python, and puts cmake and
 # ninja on PATH: those of the environment of PYTHON, .venv/bin/python if not set.
 # shellcheck shell=sh
-python=$("${PYTHON:-.venv/bin/python}" -c 'import sys; print(sys.executable)')
+python=$("${PYTHON:-.venv/bin/python}" -c 'import sys; print(sys.executable)') || {
+    echo "tools/venv makes .venv; PYTHON=/path/to/python names another environment" >&2
+    exit 1
+}
 zig=$("$python" -c 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))') || {
     echo "no ziglang in the environment of $python: tools/venv makes one that has it" >&2
     exit 1
