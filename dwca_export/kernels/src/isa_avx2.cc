@@ -1,0 +1,2 @@
+#define DWCA_ISA avx2
+#include "isa.inc"

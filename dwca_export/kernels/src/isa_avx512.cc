@@ -1,0 +1,2 @@
+#define DWCA_ISA avx512
+#include "isa.inc"

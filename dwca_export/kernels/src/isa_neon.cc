@@ -1,0 +1,2 @@
+#define DWCA_ISA neon
+#include "isa.inc"

@@ -1,0 +1,2 @@
+#define DWCA_ISA neon_fp16
+#include "isa.inc"

@@ -1,0 +1,4 @@
+// Plain C++: no vectors, on any CPU.
+#define DWCA_ISA scalar
+#define DWCA_SCALAR
+#include "isa.inc"
