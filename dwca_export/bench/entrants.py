@@ -21,7 +21,8 @@ from dwca_export.bench.slope import Setting, respite
 from dwca_export.bench.stock import dense_control, stock_output, stock_piece, stock_slope, uses_winograd
 from dwca_export.errors import DwcaExportError
 from dwca_export.kernels.auto import auto
-from dwca_export.kernels.measured_error import EPSILON, Truth
+from dwca_export.kernels.bounds import EPSILON
+from dwca_export.kernels.measured_error import Truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,10 +38,11 @@ AUTO = "auto"
 STORAGE_EPSILON = {"fp32": 0.0, "fp16": float(np.finfo(np.float16).eps), "bf16": 2.0**-7}
 """Of what rounds weights and outputs besides the arithmetic."""
 
+_ALWAYS = ("direct", "generic")
+"""Kernels of ours that any machine has where the native library is; where it is not, they tell why."""
+
 ISAS = ("scalar", "avx2", "avx512", "neon", "neon_fp16")
 """Instruction sets that there are kernels for, on one machine or another."""
-
-ELEMPACKS = (1, 4, 8, 16)
 
 _SAMPLE_SECONDS = 1e-3
 _SHORTEST_CALL = 1e-7
@@ -209,10 +211,14 @@ def _ours(subject: Subject, terms: Terms, array: np.ndarray) -> list[Maker]:
         plan = auto(layer, subject.weight, subject.bias, **options)
         return entrant(AUTO, plan, {"algorithm": plan.algorithm})
 
-    possible = kernels.algorithms(layer)
-    names = [name for name in possible if terms.algorithms is None or name in terms.algorithms]
+    names = [name for name in algorithms_of(layer) if terms.algorithms is None or name in terms.algorithms]
     makers: list[Maker] = [(name, partial(of_algorithm, name)) for name in names]
     return [*makers, (AUTO, chosen)] if terms.algorithms is None or AUTO in terms.algorithms else makers
+
+
+def algorithms_of(layer: kernels.Layer) -> tuple[str, ...]:
+    """The kernels of ours that have a row: those that this machine has, whatever is asked of them."""
+    return _ALWAYS if kernels.missing() else kernels.algorithms(layer)
 
 
 def _native(plan: kernels.Plan, x: np.ndarray, y: np.ndarray) -> Callable[[], float]:

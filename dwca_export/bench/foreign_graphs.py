@@ -60,8 +60,8 @@ def _layer(subject: Subject, copy: int) -> tuple[list[Any], list[Any], str]:
     weight = _different(subject.weight[:, None], copy)
     tensors = {f"weight_{copy}": weight} | ({} if subject.bias is None else {f"bias_{copy}": subject.bias})
     top, bottom, left, right = layer.padding
-    attributes = {"group": layer.channels, "kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
-    attributes |= {"pads": [top, left, bottom, right], "dilations": [layer.dilation] * 2}
+    attributes: dict[str, Any] = {"group": layer.channels, "kernel_shape": [layer.kernel] * 2}
+    attributes |= {"strides": [layer.stride] * 2, "pads": [top, left, bottom, right], "dilations": [layer.dilation] * 2}
     last = f"layer_{copy}"
     nodes = [helper.make_node("Conv", ["in0", *tensors], [last], **attributes)]
     values = [numpy_helper.from_array(np.ascontiguousarray(tensor), name) for name, tensor in tensors.items()]

@@ -19,11 +19,11 @@ from dwca_export.ncnn.weights import Weight
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dwca_export.kernels import Layer
+    from dwca_export.kernels.layer import Layer
     from dwca_export.ncnn.values import Value
 
 # `activation_type` and `activation_params` of ncnn's src/layer/fused_activation.h.
-ACTIVATIONS: Mapping[str, Mapping[int, Value]] = {
+_ACTIVATIONS: Mapping[str, Mapping[int, Value]] = {
     "none": {},
     "relu": {9: 1},
     "relu6": {9: 3, 10: (0.0, 6.0)},
@@ -45,7 +45,7 @@ def stock_piece(layer: Layer, weight: np.ndarray, bias: np.ndarray | None = None
     C, K = layer.channels, layer.kernel
     top, bottom, left, right = layer.padding
     params: dict[int, Value] = {0: C, 1: K, 2: layer.dilation, 3: layer.stride, 4: left, 15: right, 14: top, 16: bottom}
-    params |= {5: int(bias is not None), 6: weight.size, 7: C, **ACTIVATIONS[layer.activation]}
+    params |= {5: int(bias is not None), 6: weight.size, 7: C, **_ACTIVATIONS[layer.activation]}
     weights = [Weight(_NAME, "weight", "fp32", np.ascontiguousarray(weight, "<f4").reshape(C, 1, K, K))]
     if bias is not None:
         weights.append(Weight(_NAME, "bias", "raw", np.ascontiguousarray(bias, "<f4")))

@@ -54,15 +54,9 @@ class Subject:
 
     @property
     def label(self) -> str:
-        """The layer's shape, and whatever else it does not share with most layers; different for different layers."""
+        """What tells the layer from others: its shape, and what it computes besides."""
         layer = self.layer
-        same = layer.kernel // 2 * layer.dilation
-        more = {
-            f"p{','.join(map(str, layer.padding))}": layer.padding != (same,) * 4,
-            f"d{layer.dilation}": layer.dilation != 1,
-            "bias": layer.bias,
-            layer.activation: layer.activation != "none",
-        }
+        more = {"bias": layer.bias, layer.activation: layer.activation != "none"}
         return " ".join([str(layer), *(word for word, is_said in more.items() if is_said)])
 
 

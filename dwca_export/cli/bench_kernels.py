@@ -92,9 +92,9 @@ def _subjects(
     path: Path | None, shape: list[str] | None, form: Mapping[str, Any]
 ) -> tuple[tuple[Subject, ...], dict[str, Any], tuple[str, ...]]:
     """The layers to measure, where they come from, and notes on them."""
-    from dwca_export.bench.stock import ACTIVATIONS
     from dwca_export.bench.subject import STANDARD, of_shape
     from dwca_export.cli.bench_layer_shapes import parse_layer
+    from dwca_export.kernels.layer import ACTIVATIONS
 
     given = {name: value for name, value in form.items() if value is not None}
     if path is not None:
@@ -102,7 +102,7 @@ def _subjects(
     if not shape:
         _refuse_form(given, "name a --shape for it, such as 64x56x56")
         return tuple(map(of_shape, STANDARD)), {"name": "usual layers"}, ()
-    _check_choice("--activation", given.get("activation", "none"), tuple(ACTIVATIONS))
+    _check_choice("--activation", given.get("activation", "none"), ACTIVATIONS)
     layers = tuple(dict.fromkeys(parse_layer(text, given) for text in shape))
     return tuple(map(of_shape, layers)), {"name": "given layers"}, ()
 
@@ -135,16 +135,16 @@ def _terms(
     frameworks: bool,
     subjects: Sequence[Subject],
 ) -> Terms:
-    from dwca_export.bench.entrants import AUTO, ELEMPACKS, ISAS, STORAGE_EPSILON, Precision, Terms
+    from dwca_export.bench.entrants import AUTO, ISAS, STORAGE_EPSILON, Precision, Terms, algorithms_of
     from dwca_export.bench.foreign import FRAMEWORKS
-    from dwca_export.kernels import algorithms
-    from dwca_export.kernels.measured_error import EPSILON
+    from dwca_export.kernels.bounds import EPSILON
+    from dwca_export.kernels.layouts import ELEMPACKS
 
     _check_choice("--storage", storage, tuple(STORAGE_EPSILON))
     _check_choice("--arithmetic", arithmetic, tuple(EPSILON))
     _check_choice("--isa", isa or ISAS[0], ISAS)
     _check_choice("--elempack", elempack or 1, ELEMPACKS)
-    known = dict.fromkeys([*(name for subject in subjects for name in algorithms(subject.layer)), AUTO])
+    known = dict.fromkeys([*(name for subject in subjects for name in algorithms_of(subject.layer)), AUTO])
     names = _algorithms(algorithm, tuple(known)) if algorithm else None
     return Terms(Precision(storage, arithmetic), elempack, isa, threads, names, tuple(FRAMEWORKS) if frameworks else ())
 

@@ -33,7 +33,7 @@ def parse_layer(text: str, form: Mapping[str, Any]) -> Layer:
         raise UsageError(f"{text!r} is no input of a layer", where="--shape", hint=_EXAMPLE)
     if max(map(len, match.groups())) > _MOST_DIGITS or not all(map(int, match.groups())):
         raise UsageError(f"{text!r} has a size of 0, or one that is too large", where="--shape", hint=_EXAMPLE)
-    options = {"kernel": 5, **form}
+    options: dict[str, Any] = {"kernel": 5, **form}
     if "padding" in form:
         options["padding"] = _padding(form["padding"])
     elif options["kernel"] % 2 == 0:
@@ -42,7 +42,8 @@ def parse_layer(text: str, form: Mapping[str, Any]) -> Layer:
             where="--kernel",
             hint="use an odd one, or give --padding",
         )
-    return Layer(*map(int, match.groups()), **options)
+    channels, height, width = map(int, match.groups())
+    return Layer(channels, height, width, **options)
 
 
 def _padding(text: str) -> tuple[int, int, int, int]:

@@ -97,7 +97,7 @@ def auto(
     """
     options = _Options(isa, elempack, storage, arithmetic, threads)
     question = _question(layer, bias is not None, options)
-    algorithm = _recall(question, kernels.algorithms(layer))
+    algorithm = _recall(question, kernels.algorithms(layer, isa, arithmetic))
     if algorithm is None:
         candidates = measure(layer, weight, bias, options)
         algorithm = best(candidates).algorithm
@@ -161,10 +161,11 @@ def measure(layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: 
 def _plans(layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: _Options) -> dict[str, Plan]:
     plans = {}
     refusal: DwcaExportError | None = None
-    for algorithm in kernels.algorithms(layer):
+    # Where there is none, the attempt says why.
+    for algorithm in kernels.algorithms(layer, options.isa, options.arithmetic) or ("direct",):
         try:
             plans[algorithm] = options.plan(layer, weight, bias, algorithm)
-        except kernels.Unavailable as unavailable:  # noqa: PERF203  a few times, once a shape
+        except kernels.UnavailableError as unavailable:  # noqa: PERF203  a few times, once a shape
             refusal = refusal or unavailable
     if not plans and refusal:
         raise refusal

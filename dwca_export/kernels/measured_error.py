@@ -1,8 +1,9 @@
-"""How wrong a kernel is: its largest error in units of epsilon, relative to what its sums add up.
+"""How wrong a kernel is: its largest error, counted as `bounds` counts it.
 
 An output is a sum of K x K products. Rounding gives it an error in proportion to the sum of the magnitudes of those
-products, however much of it cancels: the error over that sum, in epsilons, is what one bound can hold for every input
-(Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1).
+products, however much of it cancels (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1).
+Winograd's transforms mix outputs that lie side by side, and their errors with them: the largest such sum of the channel
+is what all of its errors are held to.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dwca_export.kernels.bounds import EPSILON
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dwca_export.kernels import Layer
-
-EPSILON = {"fp32": float(np.finfo(np.float32).eps), "fp16": float(np.finfo(np.float16).eps)}
-"""By arithmetic."""
+    from dwca_export.kernels.layer import Layer
 
 
 class Truth:
@@ -42,7 +42,8 @@ class Truth:
     ) -> None:
         self.values = reference(layer, array, weight, bias)
         magnitude = None if bias is None else np.abs(bias)
-        self.scale = reference(replace(layer, activation="none"), np.abs(array), np.abs(weight), magnitude)
+        sums = reference(replace(layer, activation="none"), np.abs(array), np.abs(weight), magnitude)
+        self.scale = sums.max(axis=(1, 2), keepdims=True)
 
     def largest_error(self, output: np.ndarray) -> float:
         """The largest absolute difference; infinite where `output` is not a number, or of another shape.
@@ -55,7 +56,7 @@ class Truth:
         return float(np.max(np.abs(output - self.values), initial=0.0))
 
     def epsilons(self, output: np.ndarray, arithmetic: str) -> float:
-        """The largest error over the sum of magnitudes behind it, in epsilons.
+        """The largest error over the largest sum of magnitudes in its channel, in epsilons.
 
         Args:
             output: `(C, OH, OW)`.

@@ -119,7 +119,7 @@ def test_what_this_machine_lacks_is_said_in_its_row(session):
 
 def test_without_the_native_library_ncnn_is_measured_still(session, monkeypatch):
     def missing(*arguments, **options):
-        raise kernels.Unavailable("no native library", where="kernels")
+        raise kernels.UnavailableError("no native library", where="kernels")
 
     monkeypatch.setattr(kernels, "plan", missing)
     monkeypatch.setattr(module, "auto", missing)

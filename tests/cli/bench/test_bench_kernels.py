@@ -180,8 +180,11 @@ def test_bad_input_is_refused_before_anything_is_measured(bench, arguments, said
     assert refused(bench(*arguments), said)
 
 
-def test_huge_layers_are_refused_with_the_limit(bench):
-    assert refused(bench("--shape", "100000x100000x1000"), "the limit is 16777216", code=3)
+@pytest.mark.parametrize(
+    ("shape", "limit"), [("64x600x600", "the limit is 16777216"), ("100000x100000x1000", "the most is")]
+)
+def test_huge_layers_are_refused_with_the_limit(bench, shape, limit):
+    assert refused(bench("--shape", shape), limit, code=3)
 
 
 def test_a_kernel_larger_than_the_input_is_refused(bench):
