@@ -101,7 +101,7 @@ def _on_winograd_of_ours(rows: dict[str, Row]) -> Iterator[str]:
         if algorithms:
             yield f"no Winograd kernel can be judged: {_why_not(algorithms)}."
         elif _is_timed(rows.get(_DIRECT)):
-            yield "there is no Winograd kernel for this kernel size, stride and dilation."
+            yield "no Winograd kernel was measured; there are some for 3x3 and 5x5 at stride 1."
         return
     others = {"the direct kernel": rows.get(_DIRECT), "ncnn": rows.get(STOCK)}
     known = {name: _compare(winograd, row) for name, row in others.items() if row and _is_timed(row)}
