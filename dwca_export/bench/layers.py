@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.audit.forked import in_child
 from dwca_export.bench.conditions import usable_cpus
-from dwca_export.bench.network import Network, computing_layers
+from dwca_export.bench.network import Network, blob_sizes, computing_layers
 from dwca_export.bench.results import timed_row
 from dwca_export.bench.schedule import Case, Samples
 from dwca_export.bench.variants import check_threads
@@ -46,11 +45,12 @@ def bench_layers(
 
     Raises:
         UsageError: More threads than CPUs.
+        InputRefusedError: The inputs do not fit the network.
         ConversionError: ncnn does not run the network.
     """
     check_threads([variant], len(usable_cpus()))
     where = f"{target.name}, {variant.name}"
-    sizes = in_child(lambda: _sizes(target, variant), where)
+    sizes = blob_sizes(target, variant)
     facts, missing = _facts(target, variant, sizes)
     content: dict[str, Any] = {
         "target": target.describe(),
@@ -92,11 +92,6 @@ def judge(results: Mapping[str, Any]) -> list[str]:
         f"{kind} takes most of it, {share:.0%}",
         f"{depthwise['layers']} depthwise layers take {depthwise['share']:.0%}",
     ]
-
-
-def _sizes(target: Target, variant: Variant) -> Sizes:
-    with Network(target, variant, keep_blobs=True) as network:
-        return network.blob_sizes()
 
 
 def _keep_layers(worker: Worker, runs: list[list[float]]) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dwca_export.audit.forked import in_child
 from dwca_export.bench.conditions import usable_cpus
-from dwca_export.bench.network import Network
+from dwca_export.bench.network import Network, blob_sizes
 from dwca_export.bench.results import timed_row, unavailable_row
 from dwca_export.bench.schedule import Case
 from dwca_export.bench.variants import Variant, check_threads
@@ -57,6 +57,7 @@ def bench_model(
 
     Raises:
         UsageError: More threads than CPUs, or no variant that this machine has.
+        InputRefusedError: The inputs do not fit the network.
         ConversionError: Not even the first variant runs.
     """
     check_threads(variants, len(usable_cpus()))
@@ -193,6 +194,7 @@ def _reference(target: Target) -> Sequence[Blobs]:
     """What outputs are compared with: those of the original network, else ncnn's without any of its tricks."""
     if target.expected:
         return target.expected
+    blob_sizes(target, Variant(weights=next(iter(target.bins))))
     plain = Variant(weights=next(iter(target.bins)), winograd=False, packing=False, sgemm=False)
     outputs: list[Blobs] = in_child(lambda: _outputs_of(target, plain), f"{target.name}, {plain.name}", _TIMEOUT)
     return outputs

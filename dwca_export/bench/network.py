@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import ncnn
 import numpy as np
 
+from dwca_export.audit.forked import in_child
 from dwca_export.bench.variants import POWERSAVE
-from dwca_export.errors import ConversionError
+from dwca_export.bench.work import misfit
+from dwca_export.errors import ConversionError, InputRefusedError
 from dwca_export.runners.ncnn import set_mode
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from dwca_export.bench.target import Blobs, Target
     from dwca_export.bench.variants import Variant
+    from dwca_export.bench.work import Sizes
     from dwca_export.ncnn.param import Layer, Param
 
 _WINOGRAD = tuple(f"use_winograd{tiles}_convolution" for tiles in ("", 23, 43, 63))
@@ -41,7 +44,8 @@ class Network:
 
     def __init__(self, target: Target, variant: Variant, *, keep_blobs: bool = False) -> None:
         self.where = f"ncnn {target.param_file.name}"
-        ncnn.set_cpu_powersave(POWERSAVE.index(variant.cores))
+        if variant.cores != "all":  # setting it starts a thread on every core, which nothing else may need
+            ncnn.set_cpu_powersave(POWERSAVE.index(variant.cores))
         self._net = ncnn.Net()
         _set_options(self._net.opt, variant)
         self._net.opt.lightmode = not keep_blobs
@@ -131,7 +135,7 @@ class Network:
                 digest.update(self._take(extractor, index).tobytes())
         return digest.hexdigest()
 
-    def blob_sizes(self) -> dict[str, tuple[tuple[int, ...], int]]:
+    def blob_sizes(self) -> Sizes:
         """Shape (C order, no batch axis) and bytes of every blob of the first sample as it lies in memory."""
         sizes = {}
         with self._net.create_extractor() as extractor:
@@ -167,6 +171,26 @@ class Network:
 def computing_layers(param: Param) -> list[Layer]:
     """The layers that compute something, in the order of execution: not `Input`, nor `Split`, which copies nothing."""
     return [layer for layer in param.layers if layer.type not in ("Input", "Split")]
+
+
+def blob_sizes(target: Target, variant: Variant) -> Sizes:
+    """Shape and bytes of every blob, found out in a process that may crash.
+
+    Raises:
+        ConversionError: ncnn does not run the network.
+        InputRefusedError: The inputs do not fit the network.
+    """
+    sizes = in_child(lambda: _sizes(target, variant), f"{target.name}, {variant.name}")
+    for layer in computing_layers(target.param):
+        if fault := misfit(layer, sizes):
+            where, hint = f"ncnn layer {layer.name} ({layer.type})", "give the right one with --shape"
+            raise InputRefusedError(fault, where=where, hint=hint)
+    return sizes
+
+
+def _sizes(target: Target, variant: Variant) -> Sizes:
+    with Network(target, variant, keep_blobs=True) as network:
+        return network.blob_sizes()
 
 
 def _set_options(option: Any, variant: Variant) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dwca_export.ncnn.layouts import slots
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from dwca_export.ncnn.param import Layer
 
@@ -46,6 +46,32 @@ def multiply_adds(layer: Layer, sizes: Mapping[str, tuple[tuple[int, ...], int]]
     # Each position of the output takes every weight once; of a deconvolution each position of the input gives it.
     shape = sizes[layer.bottoms[0] if deconvolution else layer.tops[0]][0]
     return prod(weight) * prod(shape[1:])
+
+
+def misfit(layer: Layer, sizes: Mapping[str, tuple[tuple[int, ...], int]]) -> str:
+    """What keeps a layer's weights from fitting what it reads; ncnn would read past their end without a word.
+
+    Args:
+        layer: The layer.
+        sizes: Of its blobs.
+
+    Returns:
+        One clause; empty if they fit, or it has none.
+    """
+    weight = next((slot.shape for slot in slots(layer) if slot.name == "weight"), None)
+    if weight is None or layer.type not in _WANTED:
+        return ""
+    wanted, shape = _WANTED[layer.type](layer, weight[1]), sizes[layer.bottoms[0]][0]
+    given = {shape[0]} if layer.type != "InnerProduct" else {shape[-1], prod(shape)}
+    return "" if wanted in given else f"its weights are for {wanted} channels, its input is {'x'.join(map(str, shape))}"
+
+
+_WANTED: Mapping[str, Callable[[Layer, int], int]] = {
+    "Convolution": lambda _, per_group: per_group,
+    "ConvolutionDepthWise": lambda layer, per_group: per_group * layer.int(_GROUPS, 1),
+    "InnerProduct": lambda _, inputs: inputs,
+}
+"""How many inputs the weights are for."""
 
 
 def moved_bytes(layer: Layer, sizes: Mapping[str, tuple[tuple[int, ...], int]]) -> int:

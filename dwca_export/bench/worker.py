@@ -34,6 +34,9 @@ _SPIN_LOOK = 0.0005
 class Worker:
     """Runs an object's methods in a forked process.
 
+    The process that starts it must not have run ncnn on several threads itself: their pool is not forked with it, and
+    the new process would wait for it.
+
     Args:
         make: Makes the object, there.
         where: What it is, for errors.

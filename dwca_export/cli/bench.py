@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from dwca_export.cli import bench_options as options  # noqa: TC001  typer reads annotations at run time
-from dwca_export.cli.options import InterruptedExportError, Interrupts, end, run, start
-from dwca_export.errors import DwcaExportError, SlowerError, UsageError
+from dwca_export.cli.bench_kernels import kernels
+from dwca_export.cli.bench_session import chosen_settings, end_of
+from dwca_export.cli.options import Interrupts, end, run, start
+from dwca_export.errors import SlowerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from dwca_export.bench.session import Settings
     from dwca_export.bench.variants import Variant
 
 _EPILOG = (
@@ -88,7 +90,7 @@ def model(
 
         if target is None:
             raise UsageError("no network is named", where="command line", hint="dwca-bench BUNDLE_OR_PARAM, or --quick")
-        settings = _settings(quick, rounds, min_time, cooldown, require_stable)
+        settings = chosen_settings(quick, rounds, min_time, cooldown, require_stable)
         output = Output(save, csv, pyperf, as_json, quiet)
         measure, most_threads = _measurement(target, shape, layers, all_layers, mode, threads, variants)
         output.check(emulated=False)
@@ -96,11 +98,15 @@ def model(
             output.check(emulated=session.emulated)
             document = measure(session, output.checkpoint)
         output.show(document, lambda width: bench_text(document, width=width, all_layers=all_layers))
-        code = _end_of(document)
+        code = end_of(document)
 
-    if target is None and quick:
-        return _kernels(save, csv, pyperf, cooldown, require_stable, as_json, quiet, debug)
+    if target is None and quick:  # the kernels of the usual layers, with the same options
+        words = sys.argv[2:] if sys.argv[1] == _DEFAULT else sys.argv[1:]
+        return int(typer.main.get_command(app)(["kernels", *words], standalone_mode=False))
     return run(command, as_json=as_json, debug=debug) or code
+
+
+app.command("kernels", epilog=_EPILOG)(kernels)
 
 
 @app.command(epilog=_EPILOG)
@@ -137,20 +143,6 @@ def compare(
             )
 
     return run(command, as_json=as_json, debug=debug) or code
-
-
-def _settings(
-    quick: bool, rounds: int | None, min_time: float | None, cooldown: float, require_stable: bool
-) -> Settings:
-    from dwca_export.bench.session import QUICK, Settings
-
-    usual = QUICK if quick else Settings()
-    return Settings(
-        usual.rounds if rounds is None else rounds,
-        usual.seconds if min_time is None else min_time,
-        cooldown,
-        require_stable,
-    )
 
 
 def _measurement(
@@ -208,22 +200,6 @@ def _variants(mode: str, threads: int, named: str | None, weights: Sequence[str]
     return chosen
 
 
-def _end_of(document: dict[str, Any]) -> int:
-    """The exit code of a result that has been shown, with what is wrong with it on standard error."""
-    from dwca_export.bench.remarks import Remark
-    from dwca_export.bench.session import require_stable
-    from dwca_export.cli.bench_output import say
-
-    if not document["complete"]:
-        return say(InterruptedExportError("interrupted", hint="what was measured until then is in the result"))
-    if document["settings"]["require_stable"]:
-        try:
-            require_stable([Remark(**remark) for remark in document["warnings"]])
-        except DwcaExportError as error:
-            return say(error)
-    return 0
-
-
 def _percent(text: str | None) -> float | None:
     if text is None:
         return None
@@ -234,36 +210,6 @@ def _percent(text: str | None) -> float | None:
     if not 0 <= value < float("inf"):
         raise UsageError(f"{text!r} is no percentage", where="--fail-if-slower", hint="for example 5%")
     return value
-
-
-def _kernels(
-    save: Path | None,
-    csv: Path | None,
-    pyperf: Path | None,
-    cooldown: float,
-    require_stable: bool,
-    as_json: bool,
-    quiet: bool,
-    debug: bool,
-) -> int:
-    """`dwca-bench --quick`: the kernels of the standard shapes."""
-    given = [("--save", save), ("--csv", csv), ("--pyperf", pyperf)]
-    flags = [("--require-stable", require_stable), ("--json", as_json), ("--quiet", quiet), ("--debug", debug)]
-    words = [word for option, path in given if path for word in (option, str(path))]
-    words += [option for option, flag in flags if flag]
-    words += ["--cooldown", str(cooldown)] if cooldown else []
-    return int(typer.main.get_command(app)(["kernels", "--quick", *words], standalone_mode=False) or 0)
-
-
-def _add_kernels() -> None:
-    try:
-        from dwca_export.cli.bench_kernels import kernels
-    except ImportError:
-        return
-    app.command("kernels", epilog=_EPILOG)(kernels)
-
-
-_add_kernels()
 
 
 def main() -> None:

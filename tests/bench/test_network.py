@@ -7,7 +7,8 @@ from tiny_target import bundle, param
 from dwca_export.bench.network import Network, computing_layers
 from dwca_export.bench.target import open_target
 from dwca_export.bench.variants import Variant
-from dwca_export.bench.work import is_depthwise, moved_bytes, multiply_adds
+from dwca_export.bench.work import is_depthwise, misfit, moved_bytes, multiply_adds
+from dwca_export.bench.worker import Worker
 from dwca_export.errors import ConversionError
 from dwca_export.ncnn.param import Layer
 
@@ -29,8 +30,9 @@ def sizes(target):
     ids=lambda variant: variant.name,
 )
 def test_every_variant_computes_the_recorded_outputs(target, variant):
-    with Network(target, variant) as network:
-        for found, expected in zip(network.outputs(), target.expected, strict=True):
+    # In a process of its own: once one has run ncnn on two threads, those forked from it cannot.
+    with Worker(lambda: Network(target, variant), "tiny", timeout=60) as worker:
+        for found, expected in zip(worker.ask("outputs"), target.expected, strict=True):
             assert np.allclose(found["out0"], expected["out0"], rtol=1e-4, atol=1e-4)
 
 
@@ -98,3 +100,22 @@ def test_an_inner_product_of_a_matrix_works_on_every_row():
 def test_which_layers_are_depthwise(params, depthwise):
     assert is_depthwise(Layer("ConvolutionDepthWise", "c", ("a",), ("b",), params)) is depthwise
     assert not is_depthwise(Layer("Convolution", "c", ("a",), ("b",), params))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "fits"),
+    [
+        (("Convolution", {0: "4", 1: "3", 6: "108"}), (3, 8, 8), True),
+        (("Convolution", {0: "4", 1: "3", 6: "108"}), (4, 8, 8), False),
+        (("ConvolutionDepthWise", {0: "4", 1: "3", 6: "72", 7: "2"}), (4, 8, 8), True),
+        (("ConvolutionDepthWise", {0: "4", 1: "3", 6: "72", 7: "2"}), (2, 8, 8), False),
+        (("InnerProduct", {0: "4", 2: "32"}), (8,), True),
+        (("InnerProduct", {0: "4", 2: "32"}), (5, 8), True),
+        (("InnerProduct", {0: "4", 2: "32"}), (2, 2, 2), True),
+        (("InnerProduct", {0: "4", 2: "32"}), (7,), False),
+        (("Sigmoid", {}), (7,), True),
+    ],
+)
+def test_weights_that_do_not_fit_are_seen(layer, shape, fits):
+    kind, params = layer
+    assert (misfit(Layer(kind, "a", ("a",), ("b",), params), {"a": (shape, 0)}) == "") is fits
