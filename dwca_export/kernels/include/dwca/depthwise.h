@@ -95,11 +95,13 @@ class Depthwise {
   /// number of its own below `threads`.
   template <class Parallel>
   void run(const void* in, void* out, Parallel&& parallel) const {
-    const int height = layer_.out_height();
-    const int bands = std::min(height, blocks_ % threads_ == 0 ? 1 : (2 * threads_ + blocks_ - 1) / blocks_);
+    // Bands begin where tiles of one thread would (1, 2 or 4 rows high): a result does not depend on the threads.
+    constexpr int step = 4;
+    const int height = layer_.out_height(), steps = (height + step - 1) / step;
+    const int bands = std::min(steps, blocks_ % threads_ == 0 ? 1 : (2 * threads_ + blocks_ - 1) / blocks_);
     parallel(threads_, blocks_ * bands, [&](int job, int thread) {
       const int block = job / bands, band = job % bands;
-      const auto edge = [&](int i) { return int(std::int64_t(height) * i / bands); };
+      const auto edge = [&](int i) { return std::min(height, int(std::int64_t(steps) * i / bands) * step); };
       run_band(in, out, block, edge(band), edge(band + 1), thread);
     });
   }

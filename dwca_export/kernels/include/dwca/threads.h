@@ -12,21 +12,20 @@ namespace dwca {
 /// Runs jobs on the calling thread and `threads` - 1 others, which live as long as this does. One caller at a time.
 class Threads {
  public:
+  /// Throws std::system_error where there cannot be so many.
   explicit Threads(int threads) {
-    for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { wait(thread); });
+    try {
+      for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { wait(thread); });
+    } catch (...) {
+      stop();
+      throw;
+    }
   }
 
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
 
-  ~Threads() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopped_ = true;
-    }
-    work_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~Threads() { stop(); }
 
   /// body(job, thread) for every job below `jobs`. `threads` is what this was made with.
   template <class Body>
@@ -48,6 +47,15 @@ class Threads {
   }
 
  private:
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
   void wait(int thread) {
     for (unsigned seen = 0;;) {
       {
