@@ -1,7 +1,7 @@
 """How wrong a kernel may be: the error that its algorithm has by rounding, and no more.
 
 An error is counted in epsilons of the type that is computed with (2^-23 for fp32, 2^-10 for fp16), relative to the
-largest sum of |weight * input| behind any output of the same channel.
+largest sum of |weight * input| of any window that sees a part of the same channel (measured_error.py).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 An output is a sum of K x K products. Rounding gives it an error in proportion to the sum of the magnitudes of those
 products, however much of it cancels (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1).
-Winograd's transforms mix outputs that lie side by side, and their errors with them: the largest such sum of the channel
-is what all of its errors are held to.
+Winograd's transforms mix outputs that lie side by side, and their errors with them, among them outputs that are not
+asked for: the largest such sum of any window that sees a part of the channel is what all of its errors are held to.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Truth:
     ) -> None:
         self.values = reference(layer, array, weight, bias)
         magnitude = None if bias is None else np.abs(bias)
-        sums = reference(replace(layer, activation="none"), np.abs(array), np.abs(weight), magnitude)
+        reach = layer.extent - 1
+        whole = replace(layer, activation="none", stride=1, padding=(reach, reach, reach, reach))
+        sums = reference(whole, np.abs(array), np.abs(weight), magnitude)
         self.scale = sums.max(axis=(1, 2), keepdims=True)
 
     def largest_error(self, output: np.ndarray) -> float:
