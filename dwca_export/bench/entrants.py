@@ -7,7 +7,7 @@ there at all.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +19,7 @@ from dwca_export.bench.foreign import FRAMEWORKS
 from dwca_export.bench.schedule import Case
 from dwca_export.bench.slope import Setting, respite
 from dwca_export.bench.stock import dense_control, stock_output, stock_piece, stock_slope, uses_winograd
+from dwca_export.bench.terms import Precision
 from dwca_export.errors import DwcaExportError
 from dwca_export.kernels.auto import auto
 from dwca_export.kernels.bounds import EPSILON
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from dwca_export.bench.subject import Subject
+    from dwca_export.bench.terms import Terms
 
     Maker: TypeAlias = tuple[str, Callable[[], "Entrant"]]
 
@@ -41,64 +43,10 @@ STORAGE_EPSILON = {"fp32": 0.0, "fp16": float(np.finfo(np.float16).eps), "bf16":
 _ALWAYS = ("direct", "generic")
 """Kernels of ours that any machine has where the native library is; where it is not, they tell why."""
 
-ISAS = ("scalar", "avx2", "avx512", "neon", "neon_fp16")
-"""Instruction sets that there are kernels for, on one machine or another."""
-
 _SAMPLE_SECONDS = 1e-3
 _SHORTEST_CALL = 1e-7
 # ncnn's threads wait for work in a loop before they sleep: for so long they would take time from ours.
 _SPINNING_SECONDS = 0.02
-
-
-@dataclass(frozen=True)
-class Precision:
-    """How numbers are kept and computed.
-
-    Attributes:
-        storage: `fp32`, `fp16` or `bf16`, of input and output.
-        arithmetic: `fp32` or `fp16`.
-    """
-
-    storage: str = "fp32"
-    arithmetic: str = "fp32"
-
-    @property
-    def mode(self) -> str:
-        """The mode of ncnn for it."""
-        if self.storage == "fp16":
-            return "fp16-arithmetic" if self.arithmetic == "fp16" else "fp16-storage"
-        return "bf16-storage" if self.storage == "bf16" else "fp32"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What all kernels of a measurement have to keep to.
-
-    Attributes:
-        precision: Of input, output and sums.
-        elempack: Numbers of a pixel's channels that lie together; None for ncnn's choice, 1 for planar tensors.
-        isa: Instruction set of our kernels; None for the best.
-        threads: Threads of everybody.
-        algorithms: Those of ours that take part; None for all.
-        frameworks: Those of the others that take part if they are installed.
-    """
-
-    precision: Precision = field(default_factory=Precision)
-    elempack: int | None = None
-    isa: str | None = None
-    threads: int = 1
-    algorithms: tuple[str, ...] | None = None
-    frameworks: tuple[str, ...] = tuple(FRAMEWORKS)
-
-    @property
-    def setting(self) -> Setting:
-        """The options of ncnn for them."""
-        return Setting(threads=self.threads, mode=self.precision.mode, packing=self.elempack != 1)
-
-    def describe(self) -> dict[str, Any]:
-        """The terms as a JSON object."""
-        described = asdict(self)
-        return {**described.pop("precision"), **described}
 
 
 @dataclass(frozen=True)

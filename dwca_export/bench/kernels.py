@@ -21,11 +21,12 @@ from dwca_export.errors import DwcaExportError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from dwca_export.bench.entrants import Entrant, Field, Terms
+    from dwca_export.bench.entrants import Entrant, Field
     from dwca_export.bench.roofline import Limits
     from dwca_export.bench.schedule import Samples
     from dwca_export.bench.session import Document, Session
     from dwca_export.bench.subject import Subject
+    from dwca_export.bench.terms import Terms
 
 Row = dict[str, Any]
 
@@ -44,11 +45,12 @@ class _Work:
     terms: Terms
     roofline: Roofline
     rows: list[Row] = field(default_factory=list)
-    complete: bool = True
+    interrupted: bool = False
+    complete: bool = False
 
     def measure(self, layer: str, cases: Sequence[Case]) -> dict[str, Samples]:
         samples = self.session.measure(cases, prefix=f"{layer}: ")
-        self.complete = self.complete and all(one.complete or one.fault for one in samples.values())
+        self.interrupted = not all(one.complete or one.fault for one in samples.values())
         return samples
 
 
@@ -86,15 +88,18 @@ def bench_kernels(
     work = _Work(session, terms, roofline)
     notes = (*notes, *([f"no share of the peak is known: {roofline.missing}"] if roofline.missing else []))
     content: dict[str, Any] = {"target": target, "settings": terms.describe(), "notes": list(notes)}
-    for subject in subjects:
-        started(subject.label)
-        work.rows += _measure_layer(subject, work)
-        if blocks and work.complete:
-            started(f"blocks of {subject.label}")
-            work.rows += _measure_blocks(subject, work)
-        if not work.complete:
-            break
-        checkpoint(session.partial("kernels", rows=work.rows, **content))
+    with contextlib.suppress(KeyboardInterrupt):
+        for subject in subjects:
+            started(subject.label)
+            work.rows += _measure_layer(subject, work)
+            if blocks and not work.interrupted:
+                started(f"blocks of {subject.label}")
+                work.rows += _measure_blocks(subject, work)
+            if work.interrupted:
+                break
+            checkpoint(session.partial("kernels", rows=work.rows, **content))
+        else:
+            work.complete = True
     return session.finished("kernels", rows=work.rows, verdict=verdict(work.rows), complete=work.complete, **content)
 
 

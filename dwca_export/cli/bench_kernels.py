@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from dwca_export.bench.entrants import Terms
     from dwca_export.bench.subject import Subject
+    from dwca_export.bench.terms import Terms
 
 
 def kernels(
@@ -135,8 +135,9 @@ def _terms(
     frameworks: bool,
     subjects: Sequence[Subject],
 ) -> Terms:
-    from dwca_export.bench.entrants import AUTO, ISAS, STORAGE_EPSILON, Precision, Terms, algorithms_of
+    from dwca_export.bench.entrants import AUTO, STORAGE_EPSILON, algorithms_of
     from dwca_export.bench.foreign import FRAMEWORKS
+    from dwca_export.bench.terms import ISAS, Precision, Terms
     from dwca_export.kernels.bounds import EPSILON
     from dwca_export.kernels.layouts import ELEMPACKS
 

@@ -12,13 +12,14 @@ import pytest
 
 from dwca_export import kernels
 from dwca_export.bench import entrants as module
-from dwca_export.bench.entrants import Entrant, Precision, Terms, entered, rounded
+from dwca_export.bench.entrants import Entrant, entered, rounded
 from dwca_export.bench.kernels import bench_kernels
 from dwca_export.bench.roofline import Roofline
 from dwca_export.bench.schedule import Case, Samples
 from dwca_export.bench.session import Session, Settings, open_session
 from dwca_export.bench.slope import Slope
 from dwca_export.bench.subject import of_shape
+from dwca_export.bench.terms import Precision, Terms
 from dwca_export.bench.verdict import best
 from dwca_export.errors import ConversionError, DwcaExportError, InputRefusedError, UsageError
 from dwca_export.kernels.measured_error import Truth
@@ -240,6 +241,20 @@ def test_an_interrupt_keeps_what_was_measured(session, monkeypatch):
     assert rows["ncnn"]["p50_us"] > 0
     assert "interrupted" in rows["block 3x3"]["unavailable"]
     assert any("what the DWCA block costs is not known" in sentence for sentence in document["verdict"])
+
+
+def test_an_interrupt_between_measurements_keeps_what_was_measured(session):
+    subjects = [of_shape(LAYER), of_shape(kernels.Layer(16, 11, 12))]
+    started = []
+
+    def interrupt(what):
+        started.append(what)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+
+    document = bench_kernels(subjects, BARE, session, target={}, blocks=False, started=interrupt)
+    assert not document["complete"]
+    assert {row["layer"] for row in document["rows"]} == {"16x10x12 k5 s1"}
 
 
 def test_layers_and_blocks_follow_each_other(session):

@@ -12,7 +12,8 @@ import pytest
 from dwca_export import kernels
 from dwca_export.errors import DwcaExportError
 from dwca_export.kernels import auto as module
-from dwca_export.kernels.auto import Candidate, auto, best, cache_folder, cpu_identity
+from dwca_export.kernels import cache
+from dwca_export.kernels.auto import Candidate, auto, best
 
 if kernels.missing():
     pytest.skip(kernels.missing(), allow_module_level=True)
@@ -77,7 +78,7 @@ def test_the_plan_computes_the_layer(folder):
     y = kernels.unpack(plan(kernels.pack(x, plan.elempack, "fp32")), 16)
     assert np.allclose(y, kernels.reference(LAYER, x, WEIGHT, None), atol=1e-3)
     _, kept = answer(folder)
-    assert plan.algorithm == kept["algorithm"]
+    assert plan.algorithm == kept["answer"]
     assert {one["algorithm"] for one in kept["measured"]} == set(kernels.algorithms(LAYER))
 
 
@@ -97,14 +98,14 @@ def test_another_shape_or_option_is_another_question(measured):
 
 def test_another_processor_is_another_question(measured, monkeypatch):
     quietly(LAYER, WEIGHT)
-    monkeypatch.setattr(module, "cpu_identity", lambda: ["another one"])
+    monkeypatch.setattr(cache, "cpu_identity", lambda: ["another one"])
     quietly(LAYER, WEIGHT)
     assert measured == [LAYER, LAYER]
 
 
 def test_another_build_of_the_library_is_another_question(measured, monkeypatch):
     quietly(LAYER, WEIGHT)
-    monkeypatch.setattr(module, "_library_identity", lambda: "another build")
+    monkeypatch.setattr(cache, "library_identity", lambda: "another build")
     quietly(LAYER, WEIGHT)
     assert measured == [LAYER, LAYER]
 
@@ -116,7 +117,7 @@ def test_another_build_of_the_library_is_another_question(measured, monkeypatch)
         lambda text: "",
         lambda text: "[]",
         lambda text: "\x00" * 100,
-        lambda text: text.replace('"algorithm": "', '"algorithm": "no_such_', 1),
+        lambda text: text.replace('"answer": "', '"answer": "no_such_', 1),
         lambda text: text.replace('"height": 12', '"height": 13', 1),
     ],
     ids=["cut", "empty", "list", "zeros", "unknown kernel", "another question"],
@@ -149,7 +150,7 @@ def test_an_answer_that_cannot_be_read_is_measured_again(folder, measured):
 
 
 def test_nothing_is_left_over_when_writing_fails(folder, monkeypatch):
-    monkeypatch.setattr(json, "dump", lambda *args, **options: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(cache.os, "fdopen", lambda *args, **options: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.warns(UserWarning, match="disk full"):
         auto(LAYER, WEIGHT)
     assert list(folder.iterdir()) == []
@@ -158,19 +159,9 @@ def test_nothing_is_left_over_when_writing_fails(folder, monkeypatch):
 def test_a_user_without_a_home(monkeypatch):
     monkeypatch.delenv("DWCA_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(module.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.setattr(cache.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     with pytest.warns(UserWarning, match="no home"):
         assert auto(LAYER, WEIGHT).algorithm
-
-
-def test_where_answers_are_kept(monkeypatch, tmp_path):
-    assert cache_folder() == tmp_path / "cache"
-    monkeypatch.delenv("DWCA_CACHE_DIR")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert str(cache_folder()) == "/somewhere/dwca-export"
-    monkeypatch.setenv("XDG_CACHE_HOME", "")
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert str(cache_folder()) == "/home/someone/.cache/dwca-export"
 
 
 def ask_often():
@@ -187,32 +178,9 @@ def test_processes_at_once_leave_one_whole_answer(folder):
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     _, kept = answer(folder)
-    assert kept["algorithm"] in kernels.algorithms(LAYER)
+    assert kept["answer"] in kernels.algorithms(LAYER)
 
 
 def test_no_kernel_for_the_options():
     with pytest.raises(kernels.UnavailableError):
         auto(LAYER, WEIGHT, storage="fp32", arithmetic="fp16")
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "identity"),
-    [
-        (
-            "model name\t: One CPU\nflags: a b\ncpu MHz : 1\n\nmodel name\t: One CPU\ncpu MHz : 2\n",
-            ["model name: One CPU"],
-        ),
-        (
-            "processor : 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd05\n\nprocessor : 1\nCPU part\t: 0xd0b\n",
-            ["CPU implementer: 0x41", "CPU part: 0xd05", "CPU part: 0xd0b"],
-        ),
-    ],
-)
-def test_what_tells_processors_apart(tmp_path, cpuinfo, identity):
-    path = tmp_path / "cpuinfo"
-    path.write_text(cpuinfo)
-    assert cpu_identity(path) == identity
-
-
-def test_a_system_that_tells_nothing(tmp_path):
-    assert cpu_identity(tmp_path / "none")
