@@ -78,7 +78,7 @@ def table(errors: Errors) -> str:
     """The errors as lines of text."""
     lines = [f"{'algorithm':24} {'kernel':>6} {'arithmetic':>10} {'largest error':>14} {'bound':>8} {'times':>6}"]
     for (algorithm, kernel, arithmetic), (error, bound) in sorted(errors.items()):
-        lines.append(f"{algorithm:24} {kernel:6} {arithmetic:>10} {error:14.2f} {bound:8g} {bound / error:6.1f}")  # noqa: PERF401
+        lines.append(f"{algorithm:24} {kernel:6} {arithmetic:>10} {error:14.2f} {bound:8g} {bound / error:6.1f}")
     return "\n".join(lines)
 
 

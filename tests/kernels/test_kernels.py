@@ -84,8 +84,9 @@ def test_an_error_of_four_bounds_is_seen(isa, arithmetic):
     for row in rows(isa):
         if row[4] != arithmetic:
             continue
-        for case in case_of_row(isa, row)[:3]:
-            case = case.but(layer=kernels.Layer(case.layer.channels, 9, 11, case.layer.kernel, case.layer.stride))
+        for reached in case_of_row(isa, row)[:3]:
+            layer = reached.layer
+            case = reached.but(layer=kernels.Layer(layer.channels, 9, 11, layer.kernel, layer.stride))
             output, truth = case.output(), case.truth
             output[-1, -1, -1] = truth.values[-1, -1, -1] + 4 * case.bound * EPSILON[arithmetic] * truth.scale[-1, 0, 0]
             assert truth.epsilons(output, arithmetic) > case.bound
@@ -289,7 +290,11 @@ def test_outputs_are_rounded_to_the_nearest(isa, storage):
     """Ties to even, as numpy rounds; among numbers of all sizes."""
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 1 << 16, 1 << 16).astype(np.uint16)
-    x = bits.view(np.float16).astype(np.float32) if storage == "fp16" else (bits.astype(np.uint32) << 16).view(np.float32)
+    x = (
+        bits.view(np.float16).astype(np.float32)
+        if storage == "fp16"
+        else (bits.astype(np.uint32) << 16).view(np.float32)
+    )
     x = np.where(np.isfinite(x), x, 0).reshape(16, 64, 64)
     weight = rng.choice([0.5, 1.00390625, 0.75, 2**-9 + 1, 3], 16).astype(np.float32).reshape(16, 1, 1)
     with np.errstate(over="ignore"):
