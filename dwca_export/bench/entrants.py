@@ -26,7 +26,7 @@ from dwca_export.kernels.bounds import EPSILON
 from dwca_export.kernels.measured_error import Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dwca_export.bench.subject import Subject
     from dwca_export.bench.terms import Terms
@@ -159,14 +159,23 @@ def _ours(subject: Subject, terms: Terms, array: np.ndarray) -> list[Maker]:
         plan = auto(layer, subject.weight, subject.bias, **options)
         return entrant(AUTO, plan, {"algorithm": plan.algorithm})
 
-    names = [name for name in algorithms_of(layer) if terms.algorithms is None or name in terms.algorithms]
-    makers: list[Maker] = [(name, partial(of_algorithm, name)) for name in names]
+    makers: list[Maker] = [(name, partial(of_algorithm, name)) for name in _algorithms(layer, terms)]
     return [*makers, (AUTO, chosen)] if terms.algorithms is None or AUTO in terms.algorithms else makers
 
 
 def algorithms_of(layer: kernels.Layer) -> tuple[str, ...]:
-    """The kernels of ours that have a row: those that this machine has, whatever is asked of them."""
+    """The kernels of ours that can be asked for: those that this machine has, whatever the terms are."""
     return _ALWAYS if kernels.missing() else kernels.algorithms(layer)
+
+
+def _algorithms(layer: kernels.Layer, terms: Terms) -> Sequence[str]:
+    """The kernels of ours that have a row: those asked for, else those that can keep to the terms."""
+    if terms.algorithms is not None:
+        return [name for name in algorithms_of(layer) if name in terms.algorithms]
+    try:
+        return kernels.algorithms(layer, terms.isa, terms.precision.arithmetic) or _ALWAYS
+    except kernels.UnavailableError:
+        return _ALWAYS
 
 
 def _native(plan: kernels.Plan, x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
