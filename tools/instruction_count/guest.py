@@ -158,7 +158,7 @@ def kernel_case(kernels: Any, layer: dict[str, int], mode: str, algorithm: str) 
     weight = rng.standard_normal((shape.channels, shape.kernel, shape.kernel), np.float32)
     try:
         plan = kernels.plan(shape, weight, algorithm=algorithm, storage=storage, arithmetic=arithmetic)
-    except kernels.Unavailable as reason:
+    except kernels.UnavailableError as reason:
         return {"unavailable": reason.what}
     x = kernels.pack(
         rng.standard_normal((shape.channels, shape.height, shape.width), np.float32), plan.elempack, storage
