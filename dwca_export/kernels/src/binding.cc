@@ -170,9 +170,11 @@ NB_MODULE(_native, module) {
                     int, const std::string&, int, const std::string&, const std::string&, Numbers, std::optional<Numbers>,
                     int>(),
            nb::kw_only(), "isa"_a, "algorithm"_a, "shape"_a, "padding"_a, "kernel"_a, "stride"_a, "dilation"_a,
-           "activation"_a, "elempack"_a, "storage"_a, "arithmetic"_a, "weights"_a, "bias"_a.none(), "threads"_a)
-      .def("run", &Plan::run, "in_"_a, "out"_a)
-      .def("time", &Plan::time, "in_"_a, "out"_a, "calls"_a)
+           "activation"_a, "elempack"_a, "storage"_a, "arithmetic"_a, "weights"_a.noconvert(),
+           "bias"_a.none().noconvert(), "threads"_a)
+      // A converted output would be a copy.
+      .def("run", &Plan::run, "in_"_a.noconvert(), "out"_a.noconvert())
+      .def("time", &Plan::time, "in_"_a.noconvert(), "out"_a.noconvert(), "calls"_a)
       .def_prop_ro("lanes", &Plan::lanes);
   module.def("isas", isa_names);
   module.def("kernels", kernels, "isa"_a);

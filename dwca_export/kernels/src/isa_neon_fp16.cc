@@ -1,2 +1,3 @@
 #define DWCA_ISA neon_fp16
+#define DWCA_FP16_ONLY
 #include "isa.inc"

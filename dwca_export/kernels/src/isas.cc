@@ -40,13 +40,26 @@ void add_of_this_cpu(std::vector<Isa>& found) {
   if (all(cpuid(7).b, avx512) && all(saved_registers(), 0xe6)) found.push_back(isa_avx512());
 }
 #elif defined(__aarch64__)
+bool has_fp16() {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDHP;
+#elif defined(__APPLE__)
+  return true;  // of every 64-bit Mac
+#else
+  return false;
+#endif
+}
+
 void add_of_this_cpu(std::vector<Isa>& found) {
   found.push_back(isa_neon());
-#if defined(__linux__)
-  if (getauxval(AT_HWCAP) & HWCAP_ASIMDHP) found.push_back(isa_neon_fp16());
-#elif defined(__APPLE__)
-  found.push_back(isa_neon_fp16());  // every 64-bit Mac has it
-#endif
+  if (!has_fp16()) return;
+  // Its own file has what computes in fp16; in fp32 it has nothing to add to NEON's.
+  static std::vector<Kernel> rows;
+  Isa isa = isa_neon_fp16();
+  rows.assign(found.back().table.begin(), found.back().table.end());
+  rows.insert(rows.end(), isa.table.begin(), isa.table.end());
+  isa.table = {rows.data(), int(rows.size())};
+  found.push_back(isa);
 }
 #else
 void add_of_this_cpu(std::vector<Isa>&) {}

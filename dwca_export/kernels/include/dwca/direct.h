@@ -109,10 +109,12 @@ Cover cover(int width, Widths<W...>) {
   return best;
 }
 
-/// The first width that is below `least`, by its index.
+/// A tile at an end holds all outputs that the padding beside it reaches: K / 2, and K is 7 at most.
+inline constexpr int least_end_width = 4;
+
 template <int... W>
-constexpr int width_index(int least, Widths<W...>) {
-  return (int(W >= least) + ...);
+constexpr int count_end_widths(Widths<W...>) {
+  return (int(W >= least_end_width) + ...);
 }
 
 /// A row with its padding.
@@ -133,19 +135,22 @@ void direct_row_in_place(const Row<T, Needed, Rows>& row, const Cover& cover, Wi
   int column = 0, index = 0;
   const auto tiles = [&](auto width) {
     const int count = cover.counts[index], own = index++;
-    if (own == cover.widest) {
+    if (own < cover.widest) return;
+    if (own > cover.widest) {
+      direct_tiles<T, L, K, 1, Rows, width, false, false>(row, column, count);
+      column += count * width;
+    } else if constexpr (width >= least_end_width) {
       if (cover.tiles == 1) return direct_tiles<T, L, K, 1, Rows, width, true, true>(row, 0, 1);
       direct_tiles<T, L, K, 1, Rows, width, true, false>(row, 0, 1);
       direct_tiles<T, L, K, 1, Rows, width, false, false>(row, width, count - 2);
       column = (count - 1) * width;
-    } else if (own > cover.widest) {
-      direct_tiles<T, L, K, 1, Rows, width, false, false>(row, column, count);
-      column += count * width;
     }
   };
   const auto last = [&](auto width) {
-    if (index++ == cover.widest && cover.tiles > 1)
-      direct_tiles<T, L, K, 1, Rows, width, false, true>(row, column, 1);
+    if constexpr (width >= least_end_width)
+      if (index == cover.widest && cover.tiles > 1)
+        direct_tiles<T, L, K, 1, Rows, width, false, true>(row, column, 1);
+    ++index;
   };
   (tiles(Index<W>{}), ...);
   index = 0;
@@ -176,15 +181,14 @@ struct Direct {
     int y = job.begin;
     if constexpr (S == 1) {
       const bool same = layer.pad_left == K / 2 && layer.pad_right == K / 2;
-      if (via.in_place && same && tiles.ends_widest() && tiles.widest < wide_enough)
+      if (via.in_place && same && tiles.ends_widest() && tiles.widest < count_end_widths(TileWidths{}))
         y = run_in_place(job, via, tiles);
     }
     run_through_ring(job, via, tiles, y);
   }
 
  private:
-  // A tile at an end holds all outputs that the padding beside it reaches.
-  static constexpr int wide_enough = width_index(K / 2, TileWidths{});
+  static_assert(K / 2 <= least_end_width);
 
   static Row<T, slots, tile_rows> row_of(const Job& job) {
     return {{}, {}, static_cast<const T*>(job.weights), static_cast<const T*>(job.bias), job.layer.activation};

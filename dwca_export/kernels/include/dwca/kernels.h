@@ -49,7 +49,9 @@ inline constexpr Kernel rows[] = {
 #elif defined(__AVX2__)
     DWCA_FP32_ROWS(8), DWCA_FP32_ROWS(4),
 #elif defined(__aarch64__)
+#if !defined(DWCA_FP16_ONLY)
     DWCA_FP32_ROWS(4),
+#endif
 #if defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
     DWCA_FP16_ROWS(8), DWCA_FP16_ROWS(4),
 #endif

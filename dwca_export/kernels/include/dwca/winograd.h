@@ -84,13 +84,24 @@ DWCA_INLINE void transform_output(const V (&m)[M + K - 1], V (&out)[M]) {
   });
 }
 
-/// Transforms a padded row of [column][L] into [n][tile][L].
+/// Transforms a row of [column][L] with its padding into [n][tile][L].
+///
+/// Args:
+///   row: From the first padded column on; [begin, end): the columns that can be read. All others are zero.
 template <int L, int M, int K>
-void transform_row(const float* row, int tiles, float* to) {
+void transform_row(const float* row, int begin, int end, int tiles, float* to) {
   constexpr int n = M + K - 1;
   for (int tile = 0; tile < tiles; ++tile) {
+    const int column = tile * M;
+    const float* from = row + std::ptrdiff_t(column) * L;
     Vector<float, L> d[n], out[n];
-    unroll<n>([&](auto i) DWCA_INLINED { d[i] = load<L>(row + (std::ptrdiff_t(tile) * M + i) * L); });
+    if (column >= begin && column + n <= end) {
+      unroll<n>([&](auto i) DWCA_INLINED { d[i] = load<L>(from + i * L); });
+    } else {
+      unroll<n>([&](auto i) DWCA_INLINED {
+        d[i] = column + i >= begin && column + i < end ? load<L>(from + i * L) : Vector<float, L>{};
+      });
+    }
     transform_input<M, K>(d, out);
     unroll<n>([&](auto j) DWCA_INLINED { store(to + (std::ptrdiff_t(j) * tiles + tile) * L, out[j]); });
   }
@@ -99,7 +110,7 @@ void transform_row(const float* row, int tiles, float* to) {
 /// Down the columns by multiplying and adding: K transformed rows to one.
 template <int L, int M, int K>
 struct Summed {
-  static constexpr int taps = K, rows_at_once = 2;
+  static constexpr int taps = K, rows_at_once = 4;
   static constexpr const char* kind = "winograd_1d";
 
   /// One column's taps as the band needs them.
@@ -156,7 +167,6 @@ struct Winograd {
   static constexpr int n = M + K - 1, rows = Column::rows_at_once, slots = rows + K - 1;
 
   static int tiles(const Layer& layer) { return (layer.out_width() + M - 1) / M; }
-  static int columns(const Layer& layer) { return std::max(tiles(layer) * M + K - 1, padded_width(layer)); }
   static std::size_t row_numbers(const Layer& layer) { return row_size<float, L>(n * tiles(layer)); }
 
   static std::size_t weights_size(const Layer&) { return sizeof(float) * n * Column::taps * L; }
@@ -176,7 +186,7 @@ struct Winograd {
   }
 
   static std::size_t workspace_size(const Layer& layer) {
-    return sizeof(float) * ((slots + 1) * row_numbers(layer) + row_size<float, L>(columns(layer)) +
+    return sizeof(float) * ((slots + 1) * row_numbers(layer) + row_size<float, L>(layer.width) +
                             rows * row_size<float, L>(layer.out_width()));
   }
 
@@ -215,22 +225,25 @@ struct Winograd {
     const int all_tiles = tiles(layer);
     float* const memory = static_cast<float*>(job.workspace);
     float* const raw = memory + (slots + 1) * row_numbers(layer);
-    const std::size_t raw_size = row_size<float, L>(columns(layer));
-    clear_padding<float, L>(raw, layer, raw_size);
     RowRing<float> input(memory, slots, row_numbers(layer), layer.height);
-    const OutputRows<float, L> output(job, via, raw + raw_size);
+    const OutputRows<float, L> output(job, via, raw + row_size<float, L>(layer.width));
+    const auto transformed = [&](int y) {
+      return input.row(y, [&](float* slot) {
+        const float* row = raw;
+        if (via.in_place) row = static_cast<const float*>(job.in) + std::ptrdiff_t(y) * layer.width * L;
+        else via.load(job, y, raw);
+        transform_row<L, M, K>(row - std::ptrdiff_t(layer.pad_left) * L, layer.pad_left, layer.pad_left + layer.width,
+                               all_tiles, slot);
+      });
+    };
     for (int y = job.begin; y < job.end; y += rows) {
       const int top = y - layer.pad_top, count = std::min(rows, job.end - y);
       const float* in[slots];
       float* out[rows];
-      for (int i = 0; i < slots; ++i)
-        in[i] = input.row(top + i, [&](float* slot) {
-          via.load(job, top + i, raw + std::ptrdiff_t(layer.pad_left) * L);
-          transform_row<L, M, K>(raw, all_tiles, slot);
-        });
+      for (int i = 0; i < slots; ++i) in[i] = transformed(top + i);
       for (int r = 0; r < count; ++r) out[r] = output.row(y + r, r);
       int tile = 0;
-      for (; tile + 4 <= all_tiles; tile += 4) compute<4>(job, in, out, tile, count);
+      for (; tile + 2 <= all_tiles; tile += 2) compute<2>(job, in, out, tile, count);
       for (; tile < all_tiles; ++tile) compute<1>(job, in, out, tile, count);
       for (int r = 0; r < count; ++r) output.finish(y + r, r);
     }
