@@ -20,7 +20,24 @@ DEVICE = (
     "dwca_export.artifacts",
     "dwca_export.audit.check",
     "dwca_export.audit.document",
+    "dwca_export.bench.alone",
+    "dwca_export.bench.compare",
+    "dwca_export.bench.conditions",
+    "dwca_export.bench.export",
+    "dwca_export.bench.layers",
+    "dwca_export.bench.machine",
+    "dwca_export.bench.model",
+    "dwca_export.bench.network",
+    "dwca_export.bench.results",
+    "dwca_export.bench.schedule",
+    "dwca_export.bench.session",
+    "dwca_export.bench.statistics",
+    "dwca_export.bench.target",
+    "dwca_export.bench.variants",
+    "dwca_export.bench.worker",
     "dwca_export.bundle",
+    "dwca_export.cli.bench",
+    "dwca_export.cli.bench_output",
     "dwca_export.cli.export",
     "dwca_export.cli.parity",
     "dwca_export.cli.parity_output",
@@ -34,6 +51,7 @@ DEVICE = (
     "dwca_export.parity.measure",
     "dwca_export.parity.tolerances",
     "dwca_export.progress",
+    "dwca_export.report.bench_text",
     "dwca_export.report.html",
     "dwca_export.report.kernel_paths",
     "dwca_export.report.text",
@@ -121,6 +139,21 @@ print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}))
     loaded = set(done.stdout.splitlines()[-1].split()[1:])
     assert "typer" in loaded
     assert not loaded & {*EXPORT_ONLY, "numpy", "ncnn", "scipy", "sympy"}
+
+
+def test_help_of_measurements_imports_nothing_heavy():
+    code = """
+import sys
+from dwca_export.cli.bench import app
+from dwca_export.cli.options import start
+
+sys.argv = ["dwca-bench", "model", "--help"]
+assert start(app) == 0
+print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+    done = run_python(code)
+    assert "--variants" in done.stdout, done.stderr
+    assert not set(done.stdout.splitlines()[-1].split()[1:]) & {*EXPORT_ONLY, "numpy", "ncnn"}
 
 
 def top(module):

@@ -125,8 +125,8 @@ def _layer_parts(document: Mapping[str, Any], width: int, all_layers: bool) -> I
     whole, together = document["whole"], document["sum"]
     if together["ratio"] is not None:
         layers_sum, all_of_it = (f"{_number(row['p50_us'], unit)} {name}" for row in (together, whole))
-        difference = f"{together['ratio'] - 1:+.1%} from stopping at every layer"
-        yield _line(f"sum of layers {layers_sum}, the whole {all_of_it}: {difference}")
+        difference = f"{together['ratio'] - 1:+.1%} in the same rounds, from stopping at every layer"
+        yield _line(f"sum of layers {layers_sum}, the whole {all_of_it}; {difference}")
 
 
 def _layer_table(rows: Sequence[Mapping[str, Any]], unit: float, name: str) -> Table:

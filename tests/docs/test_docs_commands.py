@@ -28,8 +28,14 @@ def shell_faults(line: str) -> list[str]:
 
 
 def command_faults(name: str, arguments: Sequence[str]) -> list[str]:
+    command = commands()[name]
+    own = getattr(command, "commands", {})
+    if arguments[:1] and arguments[0] in own:
+        command, arguments = own[arguments[0]], arguments[1:]
+    elif own and arguments[:1] and arguments[0] not in ("--help", "--version", "--include-dir"):
+        command = own["model"]  # its name may be left out
     try:
-        commands()[name].make_context(name, list(arguments))
+        command.make_context(name, list(arguments))
     except Exception as error:  # the parser's own classes
         return [getattr(error, "format_message", error.__str__)()]
     return []
@@ -67,6 +73,9 @@ def test_every_shell_command_can_be_obeyed() -> None:
         "dwca-export model.pt --planted",
         "dwca-export model.pt --samples many",
         "dwca-export",
+        "dwca-bench bundle --planted",
+        "dwca-bench compare old.json",
+        "dwca-bench kernels --kernel two",
         "pip install 'dwca-export[planted]'",
         "tools/planted",
         "tools/test --planted",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from documents import ROOT, codes, first_cells, name_faults, page, section
-from installed import commands
+from installed import commands, parsers
 
 from dwca_export import errors
 from dwca_export.ncnn.any_size import RULES
@@ -24,7 +24,7 @@ def option_faults(text: str, name: str, command: Any) -> list[str]:
     rows = re.findall(r"^\| (`-.+?) \| (.*?) \|", section(text, name, level=2), re.MULTILINE)
     documented = {word.split()[0]: default for cell, default in rows for word in codes([cell])}
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
-    names = {"--help", *(opt for option in options for opt in option.opts)}
+    names = {"--help", *(opt for option in options for opt in (*option.opts, *option.secondary_opts))}
     faults = name_faults(documented, names)
     for option in options:
         said = documented.get(option.opts[0], "")
@@ -34,9 +34,10 @@ def option_faults(text: str, name: str, command: Any) -> list[str]:
 
 
 def test_every_option_of_every_command_is_documented() -> None:
-    found = commands()
-    assert found
-    assert [fault for name, command in found.items() for fault in option_faults(page("cli"), name, command)] == []
+    found = parsers()
+    assert {"dwca-export", "dwca-parity", "dwca-bench", "dwca-bench compare"} <= set(found)
+    text = page("cli") + page("bench")
+    assert [fault for name, command in found.items() for fault in option_faults(text, name, command)] == []
 
 
 @pytest.mark.parametrize(
