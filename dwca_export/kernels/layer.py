@@ -11,9 +11,10 @@ BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 """Of a number as it is stored."""
 
 MOST_NUMBERS = 1 << 28
-"""Of an input or an output: 1 GiB in fp32."""
+"""Of an input with its padding, or an output: 1 GiB in fp32."""
 
 _MOST = 1 << 20
+_MOST_TAPS = 1 << 10
 _SAME = (-1, -1, -1, -1)
 
 
@@ -34,7 +35,7 @@ class Layer:
         activation: What is applied last, of `ACTIVATIONS`.
 
     Raises:
-        InputRefusedError: There can be no such layer, or its tensors are larger than `MOST_NUMBERS`.
+        InputRefusedError: There can be no such layer, or its tensors, padded, are larger than `MOST_NUMBERS`.
     """
 
     channels: int
@@ -50,8 +51,8 @@ class Layer:
     def __post_init__(self) -> None:
         for name in ("channels", "height", "width", "kernel", "stride", "dilation"):
             value = getattr(self, name)
-            self._require(1 <= value <= _MOST, f"{name} is {value}", f"{name} is 1 to {_MOST}")
-        self._require(self.kernel * self.dilation <= _MOST, "the kernel is too large", "take a smaller one")
+            most = _MOST_TAPS if name in ("kernel", "dilation") else _MOST
+            self._require(1 <= value <= most, f"{name} is {value}", f"{name} is 1 to {most}")
         if self.padding == _SAME:
             object.__setattr__(self, "padding", self._same)
         known = ", ".join(ACTIVATIONS)
@@ -63,7 +64,9 @@ class Layer:
             f"the kernel spans {self.extent} pixels, more than the padded input has",
             "take a larger input, more padding or a smaller kernel",
         )
-        largest = self.channels * max(self.height * self.width, self.out_height * self.out_width)
+        top, bottom, left, right = self.padding
+        padded = (self.height + top + bottom) * (self.width + left + right)
+        largest = self.channels * max(padded, self.out_height * self.out_width)
         self._require(largest <= MOST_NUMBERS, f"a tensor has {largest} numbers", f"the most is {MOST_NUMBERS}")
 
     def _require(self, holds: bool, what: str, hint: str) -> None:

@@ -184,6 +184,12 @@ def plan(
         )
     if not 1 <= threads <= 256:  # noqa: PLR2004
         raise InputRefusedError(f"threads are {threads}", where=str(layer), hint="1 to 256")
+    if layer.bias != (bias is not None):
+        raise InputRefusedError(
+            f"the layer has {'a' if layer.bias else 'no'} bias, and {'none' if bias is None else 'one'} is given",
+            where=str(layer),
+            hint="Layer(bias=...) says whether there is one",
+        )
     return Plan(
         layer,
         _checked(weight, (layer.channels, layer.kernel, layer.kernel), "weight"),
@@ -216,4 +222,6 @@ def _computing(layer: Layer, rows: list[tuple[str, int, int, int, str]]) -> tupl
 def _checked(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
     if array.shape != shape:
         raise InputRefusedError(f"the {name} has shape {array.shape}, not {shape}", where="kernels.plan")
+    if array.dtype.kind not in "fiu":
+        raise InputRefusedError(f"the {name} has dtype {array.dtype}, no real numbers", where="kernels.plan")
     return np.ascontiguousarray(array, np.float32)

@@ -82,7 +82,9 @@ def correlated(d: list[Fraction], g: list[Fraction]) -> list[Fraction]:
 
 def numbers(m: int, r: int) -> tuple[list[Fraction], list[Fraction]]:
     rng = random.Random(m * r)  # noqa: S311
-    return [Fraction(rng.randint(-99, 99)) for _ in range(m + r - 1)], [Fraction(rng.randint(-99, 99)) for _ in range(r)]
+    return [Fraction(rng.randint(-99, 99)) for _ in range(m + r - 1)], [
+        Fraction(rng.randint(-99, 99)) for _ in range(r)
+    ]
 
 
 def test_every_winograd_kernel_has_matrices():
