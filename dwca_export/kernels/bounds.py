@@ -17,15 +17,15 @@ EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10}
 _STORAGE_EPSILON = {"fp32": 2.0**-23, "fp16": 2.0**-10, "bf16": 2.0**-7}
 
 WINOGRAD_EPSILONS = {
-    "winograd_1d F(2,3)": 4.0,
-    "winograd_1d F(4,3)": 16.0,
-    "winograd_1d F(2,5)": 16.0,
-    "winograd_1d F(4,5)": 24.0,
-    "winograd_1d F(6,5)": 400.0,
-    "winograd_2d F(2x2,3x3)": 8.0,
-    "winograd_2d F(4x4,3x3)": 96.0,
-    "winograd_2d F(2x2,5x5)": 96.0,
-    "winograd_2d F(4x4,5x5)": 192.0,
+    "winograd_1d F(2,3)": 10.0,
+    "winograd_1d F(4,3)": 50.0,
+    "winograd_1d F(2,5)": 60.0,
+    "winograd_1d F(4,5)": 80.0,
+    "winograd_1d F(6,5)": 280.0,
+    "winograd_2d F(2x2,3x3)": 12.0,
+    "winograd_2d F(4x4,3x3)": 280.0,
+    "winograd_2d F(2x2,5x5)": 320.0,
+    "winograd_2d F(4x4,5x5)": 480.0,
 }
 """Winograd's transforms multiply by numbers larger than 1 and cancel them again, which leaves their rounding errors. A
 bound that holds for every input would be far above what occurs, so these are four times the largest error among
