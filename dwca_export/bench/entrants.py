@@ -28,6 +28,7 @@ from dwca_export.kernels.measured_error import Truth
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from dwca_export.bench.slope import Slope
     from dwca_export.bench.subject import Subject
     from dwca_export.bench.terms import Terms
 
@@ -117,9 +118,13 @@ def _tried(name: str, make: Callable[[], Entrant]) -> Entrant:
 def _stock(subject: Subject, terms: Terms, array: np.ndarray, stack: contextlib.ExitStack) -> list[Maker]:
     piece = stock_piece(subject.layer, subject.weight, subject.bias)
 
+    slopes: list[Slope] = []
+
     def entrant(name: str, setting: Setting, facts: Callable[[], Mapping[str, Any]]) -> Entrant:
         output = stock_output(piece, array, setting)
-        timed = stack.enter_context(stock_slope(subject.layer, subject.weight, subject.bias, array, setting))
+        more = slopes[0].more if slopes else None  # the same for both, which are to be compared
+        timed = stock_slope(subject.layer, subject.weight, subject.bias, array, setting, more)
+        slopes.append(stack.enter_context(timed))
         return Entrant(name, Case(name, timed.seconds), output, _foreign_bound(subject, terms.precision), facts=facts())
 
     def proof() -> Mapping[str, Any]:
@@ -185,8 +190,8 @@ def _native(plan: kernels.Plan, x: np.ndarray, y: np.ndarray) -> Callable[[], fl
     before = ceil(_SPINNING_SECONDS / once) if plan.threads > 1 else 1
 
     def run() -> float:
-        respite()
         plan.time(x, y, before)
+        respite()
         return plan.time(x, y, calls) / calls
 
     return run

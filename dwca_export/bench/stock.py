@@ -75,7 +75,12 @@ def stock_output(piece: Piece, array: np.ndarray, setting: Setting) -> np.ndarra
 
 
 def stock_slope(
-    layer: Layer, weight: np.ndarray, bias: np.ndarray | None, array: np.ndarray, setting: Setting
+    layer: Layer,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    array: np.ndarray,
+    setting: Setting,
+    more: int | None = None,
 ) -> Slope:
     """What times the layer: in a chain if it keeps the shape, else side by side.
 
@@ -85,13 +90,14 @@ def stock_slope(
         bias: float32, `(C,)`, or None.
         array: float32, `(C, H, W)`.
         setting: ncnn's options.
+        more: See `Slope`.
 
     Raises:
         ConversionError: ncnn does not load or run it.
     """
     keeps_shape = (layer.out_height, layer.out_width) == (layer.height, layer.width)
     piece = stock_piece(layer, *(tamed(layer, weight, bias) if keeps_shape else (weight, bias)))
-    return Slope(piece, array, setting, in_chain=keeps_shape)
+    return Slope(piece, array, setting, in_chain=keeps_shape, more=more)
 
 
 def tamed(layer: Layer, weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
