@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-SHORT = 2
+SHORT = 1
 """Copies in the short network."""
 
-FEWEST, MOST = 4, 32
+FEWEST, MOST = 2, 32
 """Bounds of the copies that the long network has more."""
 
-LONG_SECONDS = 1.5e-3
+LONG_SECONDS = 1e-3
 """What the additional copies should take together: the noise of a call weighs little, interruptions are few."""
 
 _TRIES = 8
