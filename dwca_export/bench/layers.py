@@ -38,7 +38,7 @@ def bench_layers(
         target: The network and its inputs.
         variant: How it is run.
         session: Frame of the measurement.
-        checkpoint: Told of what there is after each round.
+        checkpoint: Told of what there is, every few seconds.
 
     Returns:
         The document; of an interrupted measurement with what there was.
@@ -62,7 +62,7 @@ def bench_layers(
         cases = [Case(WHOLE, lambda: float(worker.ask("time_once"))), Case(SUM, lambda: _keep_layers(worker, runs))]
 
         def keep(samples: Mapping[str, Samples]) -> None:
-            if checkpoint:
+            if checkpoint and session.checkpoint_is_due():
                 checkpoint(session.partial("layers", **_results(facts, samples, runs, session), **content))
 
         samples = session.measure(cases, keep)

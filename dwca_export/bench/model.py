@@ -50,7 +50,7 @@ def bench_model(
         target: The network and its inputs.
         variants: What to time; the others are compared with the first.
         session: Frame of the measurement.
-        checkpoint: Told of what there is after each round.
+        checkpoint: Told of what there is, every few seconds.
 
     Returns:
         The document; of an interrupted measurement with what there was.
@@ -71,7 +71,7 @@ def bench_model(
             raise UsageError(f"nothing can be measured: {reasons}", where="variants", hint="choose others")
 
         def keep(samples: Mapping[str, Samples]) -> None:
-            if checkpoint:
+            if checkpoint and session.checkpoint_is_due():
                 checkpoint(session.partial("model", rows=_rows(runs, samples, session), **content))
 
         samples = session.measure([Case(name, _timer(run)) for name, run in able.items()], keep)

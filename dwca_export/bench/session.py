@@ -44,6 +44,9 @@ class Settings:
 
 QUICK = Settings(rounds=10, seconds=0.1)
 
+CHECKPOINT_SECONDS = 5.0
+"""How often what was measured so far is worth writing: the figures of all rows take time from the next round."""
+
 _HEDGE = "this machine was not stable, as the warnings say: what follows may be chance"
 
 
@@ -66,6 +69,7 @@ class Session:
     root: Path
     _watch: Watch
     _samples: dict[str, Samples] = field(default_factory=dict)
+    _next_checkpoint: float = 0.0
 
     @property
     def emulated(self) -> bool:
@@ -103,6 +107,14 @@ class Session:
         )
         self._samples.update({prefix + name: samples for name, samples in found.items()})
         return found
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether it is time to write what there is; once it was, not again for some seconds."""
+        now = time.monotonic()
+        due = now >= self._next_checkpoint
+        if due:
+            self._next_checkpoint = now + CHECKPOINT_SECONDS
+        return due
 
     def partial(self, kind: str, **content: Any) -> Document:
         """The document of what was measured so far; see `results.describe`."""

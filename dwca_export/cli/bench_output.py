@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -23,10 +22,9 @@ if TYPE_CHECKING:
     from dwca_export.errors import DwcaExportError
 
 _WIDTH_OF_A_FILE = 160  # where standard output is no terminal
-_CHECKPOINT_SECONDS = 5.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Output:
     """Writes what was measured.
 
@@ -36,7 +34,6 @@ class Output:
         pyperf: Where to write the samples for pyperf; None for nowhere.
         as_json: Whether standard output is one JSON document.
         quiet: Whether only errors are printed.
-        clock: Tells the seconds that have passed.
     """
 
     save: Path | None = None
@@ -44,8 +41,6 @@ class Output:
     pyperf: Path | None = None
     as_json: bool = False
     quiet: bool = False
-    clock: Callable[[], float] = time.monotonic
-    _next: float = field(default=0.0, init=False)
 
     def check(self, *, emulated: bool) -> None:
         """Refuse what could not be written in the end, before anything is measured.
@@ -61,14 +56,12 @@ class Output:
             raise UsageError(f"nothing to write: {EMULATED}", where="--pyperf", hint="leave it out")
 
     def checkpoint(self, document: Mapping[str, Any]) -> None:
-        """Write the files while the measurement goes on, every few seconds.
+        """Write the files while the measurement goes on.
 
         Raises:
             UsageError: A file cannot be written.
         """
-        if self.clock() >= self._next:
-            self._write(document)
-            self._next = self.clock() + _CHECKPOINT_SECONDS
+        self._write(document)
 
     def show(self, document: Mapping[str, Any], text: Callable[[int], str]) -> None:
         """Write the files, and print the document or its text.

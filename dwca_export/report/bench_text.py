@@ -114,6 +114,7 @@ def _model_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _layer_parts(document: Mapping[str, Any], width: int, all_layers: bool) -> Iterator[str]:
     rows = document["rows"]
     if document["emulated"]:
+        yield _line(f"{document['depthwise']['layers']} of {len(rows)} layers are depthwise")
         return
     timed = sorted((row for row in rows if row["p50_us"] is not None), key=lambda row: -row["p50_us"])
     shown = rows if all_layers else timed[:_LAYERS_SHOWN]

@@ -5,6 +5,7 @@ from planted_system import quiet_machine
 from tiny_target import bundle
 
 from dwca_export.bench import layers as layers_module
+from dwca_export.bench import session as session_module
 from dwca_export.bench.layers import bench_layers
 from dwca_export.bench.session import Settings, open_session
 from dwca_export.bench.target import open_target
@@ -25,6 +26,7 @@ class Roofline:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(session_module, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(layers_module, "_roofline", lambda: (Roofline(), ""))
     target, root = open_target(bundle(tmp_path)), quiet_machine(tmp_path / "root")
 

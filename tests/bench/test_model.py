@@ -11,6 +11,7 @@ from planted_system import quiet_machine
 from tiny_target import bundle, param
 
 from dwca_export.bench import model as model_module
+from dwca_export.bench import session as session_module
 from dwca_export.bench.model import bench_model, judge
 from dwca_export.bench.network import Network
 from dwca_export.bench.session import Settings, open_session
@@ -36,6 +37,7 @@ def root(tmp_path):
 def run(root, monkeypatch, tmp_path):
     """`run(target, *variants)`: measure on a machine that says that it is quiet; returns the document."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(session_module, "CHECKPOINT_SECONDS", 0.0)
 
     def measured(target, *variants, settings=FEW, checkpoint=None):
         with open_session(settings, root=root, sleep=lambda _: None) as session:

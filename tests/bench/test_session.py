@@ -117,3 +117,14 @@ def test_a_partial_document_says_so(root):
         document = session.partial("model", rows=[], target=TARGET)
     assert not document["complete"]
     assert document["conditions"]["after"] is None
+
+
+def test_checkpoints_are_not_due_after_every_round(root, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with open_quietly(root) as session:
+        assert session.checkpoint_is_due()
+        now[0] += 4.9
+        assert not session.checkpoint_is_due()
+        now[0] += 0.2
+        assert session.checkpoint_is_due()
