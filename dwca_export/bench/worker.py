@@ -12,11 +12,13 @@ import multiprocessing
 import os
 import re
 import signal
+import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.errors import ConversionError, DwcaExportError
+from dwca_export.errors import ConversionError
 from dwca_export.exit_status import describe_exit
 
 if TYPE_CHECKING:
@@ -29,13 +31,11 @@ _INTERRUPTS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
 # Threads of a pool wait actively for a while before they sleep; until then they would disturb the next variant.
 _SPIN_SECONDS = 0.5
 _SPIN_LOOK = 0.0005
+_OWN_THREADS = 2  # the one that was forked, which waits, and the one that answers
 
 
 class Worker:
     """Runs an object's methods in a forked process.
-
-    The process that starts it must not have run ncnn on several threads itself: their pool is not forked with it, and
-    the new process would wait for it.
 
     Args:
         make: Makes the object, there.
@@ -123,6 +123,14 @@ def _serve(make: Callable[[], AbstractContextManager[Any]], connection: Connecti
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)
     gc.disable()
+    # A thread that starts here: the one that was forked remembers OpenMP's pool of the parent, whose threads are not
+    # here, and would wait for them.
+    thread = threading.Thread(target=_answer_requests, args=(make, connection))
+    thread.start()
+    thread.join()
+
+
+def _answer_requests(make: Callable[[], AbstractContextManager[Any]], connection: Connection) -> None:
     before = _resident("VmRSS")
     with contextlib.ExitStack() as stack, contextlib.suppress(EOFError, OSError):
         thing: Any = None
@@ -133,22 +141,25 @@ def _serve(make: Callable[[], AbstractContextManager[Any]], connection: Connecti
 
         _reply(connection, made)
         while True:
-            method = connection.recv()
-            _reply(connection, getattr(thing, method) if method else lambda: (_resident("VmHWM"), before))
+            _reply(connection, partial(_obey, thing, connection.recv(), before))
+
+
+def _obey(thing: Any, method: str, before: int) -> Any:
+    return getattr(thing, method)() if method else (_resident("VmHWM"), before)
 
 
 def _reply(connection: Connection, work: Callable[[], Any]) -> None:
     answer: tuple[Any, Exception | None]
     try:
         answer = (work(), None)
-    except DwcaExportError as error:
+    except Exception as error:  # the parent decides what becomes of it
         answer = (None, error)
     _wait_until_quiet()
     connection.send(answer)
 
 
 def _wait_until_quiet() -> None:
-    """Wait until no other thread of this process runs."""
+    """Wait until no thread of this process runs but the one that asks."""
     deadline = time.monotonic() + _SPIN_SECONDS
     while _running_threads() > 1 and time.monotonic() < deadline:
         time.sleep(_SPIN_LOOK)
@@ -159,7 +170,7 @@ def _running_threads() -> int:
         threads = os.listdir("/proc/self/task")  # noqa: PTH208  it is done often
     except OSError:
         return 0
-    if len(threads) == 1:
+    if len(threads) <= _OWN_THREADS:
         return 1
     return sum(_state(thread) == "R" for thread in threads)
 

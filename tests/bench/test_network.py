@@ -30,7 +30,6 @@ def sizes(target):
     ids=lambda variant: variant.name,
 )
 def test_every_variant_computes_the_recorded_outputs(target, variant):
-    # In a process of its own: once one has run ncnn on two threads, those forked from it cannot.
     with Worker(lambda: Network(target, variant), "tiny", timeout=60) as worker:
         for found, expected in zip(worker.ask("outputs"), target.expected, strict=True):
             assert np.allclose(found["out0"], expected["out0"], rtol=1e-4, atol=1e-4)

@@ -7,6 +7,7 @@ import time
 import pytest
 from tiny_target import bundle
 
+from dwca_export.audit.forked import in_child
 from dwca_export.bench.network import Network
 from dwca_export.bench.target import open_target
 from dwca_export.bench.variants import Variant
@@ -108,3 +109,20 @@ def test_a_network_in_a_process(tmp_path):
     with Worker(lambda: Network(target, Variant()), "tiny") as worker:
         assert worker.ask("time_once") > 0
         assert [one["out0"].shape for one in worker.ask("outputs")] == [(10,), (10,)]
+
+
+def test_two_threads_where_the_parent_has_run_on_two(tmp_path):
+    target = open_target(bundle(tmp_path))
+
+    def parent():
+        with Network(target, Variant(threads=2)) as network:
+            network.time_once()
+        with Worker(lambda: Network(target, Variant(threads=2)), "tiny", timeout=60) as worker:
+            return worker.ask("time_once")
+
+    assert in_child(parent, "tiny", timeout=120) > 0
+
+
+def test_errors_of_other_kinds_come_back_too():
+    with Worker(Thing, "thing") as worker, pytest.raises(AttributeError):
+        worker.ask("planted")
