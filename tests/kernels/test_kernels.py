@@ -268,6 +268,7 @@ def test_what_is_too_large_for_fp16_becomes_infinite(isa, arithmetic):
             assert np.array_equal(case.output(x, case.plan(weight)), expected.astype(np.float32)), case
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy's own casts of NaN
 @pytest.mark.parametrize(("isa", "arithmetic"), ARITHMETICS)
 @pytest.mark.parametrize("storage", ["fp16", "bf16"])
 def test_every_number_of_16_bits_passes(isa, arithmetic, storage):
@@ -284,6 +285,7 @@ def test_every_number_of_16_bits_passes(isa, arithmetic, storage):
         assert np.array_equal(y, expected, equal_nan=True)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("storage", ["fp16", "bf16"])
 def test_outputs_are_rounded_to_the_nearest(isa, storage):

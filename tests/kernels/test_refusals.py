@@ -147,9 +147,9 @@ def test_weights_that_are_no_numbers_are_refused(kind):
 def test_weights_in_other_layouts_and_types_are_the_same_weights():
     weight = np.random.default_rng(0).standard_normal((8, 5, 5), np.float32)
     x = kernels.pack(X, 8)
-    expected = kernels.plan(LAYER, weight)(x)
-    assert np.array_equal(kernels.plan(LAYER, np.asfortranarray(weight))(x), expected)
-    assert np.array_equal(kernels.plan(LAYER, weight.astype(np.float64))(x), expected)
+    expected = kernels.plan(LAYER, weight, elempack=8)(x)
+    assert np.array_equal(kernels.plan(LAYER, np.asfortranarray(weight), elempack=8)(x), expected)
+    assert np.array_equal(kernels.plan(LAYER, weight.astype(np.float64), elempack=8)(x), expected)
 
 
 # -- tensors

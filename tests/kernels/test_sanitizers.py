@@ -49,7 +49,8 @@ def test_every_row_is_clean(program, isa):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("read", "heap-buffer-overflow"), ("write", "heap-buffer-overflow"), ("overflow", "signed integer")]
+    ("kind", "said"),
+    [("read", "heap-buffer-overflow"), ("write", "heap-buffer-overflow"), ("overflow", "signed integer")],
 )
 def test_a_planted_fault_is_seen(program, kind, said):
     done = run(program(QUICK[0]), "--plant", kind)
