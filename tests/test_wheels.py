@@ -223,26 +223,84 @@ def test_a_library_for_a_newer_glibc_is_found(tmp_path, glibc, found):
     assert newest_glibc(opened(library)) == found
 
 
-ISAS = "import json; from dwca_export import kernels; print(json.dumps([kernels.__file__, *kernels.isas()]))"
+# -- on a device, emulated: the wheel alone, and no compiler
+
+ISAS = {"a53": ["scalar", "neon"], "a76": ["scalar", "neon", "neon_fp16"]}
+FACTS = """
+import json, shutil
+from dwca_export import kernels
+compilers = [name for name in ("c++", "cc", "g++", "gcc", "clang++", "clang", "zig", "cmake") if shutil.which(name)]
+print(json.dumps({"file": kernels.__file__, "isas": kernels.isas(), "compilers": compilers}))
+"""
+# What tools/arm needs to start a command.
+NEEDED = ("bash", "cat", "cut", "dirname", "flock", "mkdir", "mv", "realpath", "rm", "sed", "sha256sum")
 
 
-def emulated(wheel: Path, *command: str, cpu: str = "a76") -> subprocess.CompletedProcess[str]:
-    return run(str(ROOT / "tools/arm"), "--cpu", cpu, "--wheel", str(wheel), *command, cwd=ROOT)
+class Device:
+    """A folder with the tests and without the package, and what runs there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        programs = folder / "programs"
+        programs.mkdir()
+        for name in NEEDED:
+            (programs / name).symlink_to(shutil.which(name) or pytest.skip(f"needs {name}"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        shutil.copytree(ROOT / "tests/kernels", folder / "tests/kernels")
+        self.environment = {
+            **unset("CC", "CXX", "PYTHONPATH"),
+            "PATH": str(programs),
+            "DWCA_CACHE_DIR": str(folder / "cache"),
+        }
+
+    def run(self, wheel: Path, cpu: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command with a wheel installed."""
+        arm = [str(ROOT / "tools/arm"), "--cpu", cpu, "--wheel", str(wheel)]
+        return run(*arm, *command, cwd=self.folder, env=self.environment, timeout=2400)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(tmp_path)
 
 
 @pytest.mark.arm
-@pytest.mark.parametrize(("cpu", "isas"), [("a53", ["scalar", "neon"]), ("a76", ["scalar", "neon", "neon_fp16"])])
-def test_the_wheel_for_aarch64_installs_and_runs(wheels, cpu, isas):
-    done = emulated(wheels["aarch64"], "python", "-c", ISAS, cpu=cpu)
+@pytest.mark.parametrize("cpu", ISAS)
+def test_the_wheel_for_aarch64_installs_and_runs(wheels, device, cpu):
+    done = device.run(wheels["aarch64"], cpu, "python", "-c", FACTS)
     assert done.returncode == 0, done.stderr
-    place, *found = json.loads(done.stdout)
-    assert not place.startswith(str(ROOT / "dwca_export"))
-    assert found == isas
+    found = json.loads(done.stdout)
+    assert not found.pop("file").startswith(str(ROOT / "dwca_export"))
+    assert found == {"isas": ISAS[cpu], "compilers": []}
 
 
 @pytest.mark.arm
-def test_the_wheel_of_another_processor_is_refused(wheels):
-    done = emulated(wheels["x86_64"], "true")
+@pytest.mark.parametrize("cpu", ISAS)
+def test_the_kernels_of_the_wheel_pass_their_tests(wheels, device, cpu):
+    done = device.run(wheels["aarch64"], cpu, "python", "-m", "pytest", "-q", "-m", "not slow", "tests/kernels")
+    assert done.returncode == 0, done.stdout
+    (passed,) = re.findall(r"(\d+) passed", done.stdout)
+    assert int(passed) > 150  # without the library most would be skipped
+
+
+@pytest.mark.arm
+def test_the_benchmark_of_the_wheel_says_that_it_has_no_times(wheels, device):
+    done = device.run(wheels["aarch64"], "a76", "dwca-bench", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["kind"], document["complete"], document["emulated"]) == ("kernels", True, True)
+    assert "emulated" in {warning["name"] for warning in document["warnings"]}
+    assert document["verdict"] == []
+    times = ("p50_us", "p90_us", "p99_us", "min_us", "mad_us", "samples_us", "ratio")
+    assert all(row[name] is None for row in document["rows"] for name in times)
+    kernels = [row for row in document["rows"] if row.get("kind") != "block"]
+    assert {"ncnn", "direct", "winograd_1d F(4,5)", "generic"} <= {row["name"] for row in kernels}
+    assert [row["name"] for row in kernels if not row["is_right"]] == []
+
+
+@pytest.mark.arm
+def test_the_wheel_of_another_processor_is_refused(wheels, device):
+    done = device.run(wheels["x86_64"], "a76", "true")
     assert done.returncode != 0
     assert "is not a supported wheel on this platform" in done.stderr
 
