@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,19 @@ if TYPE_CHECKING:
 FLAGS = ("-std=c++17", "-Wall", "-Wextra", "-Werror")
 
 
-def compiler(name: str) -> list[str]:
-    """The command of a C++ compiler, by its name: `c++`, the machine's, `zig`, the development environment's."""
+# As tools/build: zig compiles its C++ library anew for each target, and each set of -m flags, for minutes.
+HERE = f"{platform.machine()}-linux-gnu.2.28"
+
+
+def compiler(name: str, target: str = HERE) -> list[str]:
+    """The command of a C++ compiler, by its name: `c++`, the machine's, `zig`, the development environment's.
+
+    Args:
+        name: The compiler's.
+        target: What zig compiles for.
+    """
     if name == "zig" and importlib.util.find_spec("ziglang"):
-        return [sys.executable, "-m", "ziglang", "c++"]
+        return [sys.executable, "-m", "ziglang", "c++", "-target", target]
     found = shutil.which(os.environ.get("CXX", "c++"))
     if name != "zig" and found:
         return [found]
