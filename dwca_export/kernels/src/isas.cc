@@ -12,6 +12,15 @@
 namespace dwca {
 namespace {
 
+/// Adds an instruction set that has new kernels for its widest vectors, and those of the last one for all else.
+[[maybe_unused]] void extend(std::vector<Isa>& found, Isa isa) {
+  static std::vector<Kernel> rows;
+  rows.assign(isa.table.begin(), isa.table.end());
+  rows.insert(rows.end(), found.back().table.begin(), found.back().table.end());
+  isa.table = {rows.data(), int(rows.size())};
+  found.push_back(isa);
+}
+
 #if defined(__x86_64__)
 struct Registers {
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -37,7 +46,7 @@ void add_of_this_cpu(std::vector<Isa>& found) {
   constexpr unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
   if (!all(cpuid(1).c, fma | osxsave | avx | f16c) || !all(cpuid(7).b, avx2) || !all(saved_registers(), 0x6)) return;
   found.push_back(isa_avx2());
-  if (all(cpuid(7).b, avx512) && all(saved_registers(), 0xe6)) found.push_back(isa_avx512());
+  if (all(cpuid(7).b, avx512) && all(saved_registers(), 0xe6)) extend(found, isa_avx512());
 }
 #elif defined(__aarch64__)
 bool has_fp16() {
@@ -52,14 +61,7 @@ bool has_fp16() {
 
 void add_of_this_cpu(std::vector<Isa>& found) {
   found.push_back(isa_neon());
-  if (!has_fp16()) return;
-  // Its own file has what computes in fp16; in fp32 it has nothing to add to NEON's.
-  static std::vector<Kernel> rows;
-  Isa isa = isa_neon_fp16();
-  rows.assign(found.back().table.begin(), found.back().table.end());
-  rows.insert(rows.end(), isa.table.begin(), isa.table.end());
-  isa.table = {rows.data(), int(rows.size())};
-  found.push_back(isa);
+  if (has_fp16()) extend(found, isa_neon_fp16());
 }
 #else
 void add_of_this_cpu(std::vector<Isa>&) {}

@@ -73,8 +73,9 @@ class Depthwise {
         kernel_(require_kernel(find(table, algorithm, layer, format))),
         threads_(std::max(threads, 1)),
         blocks_((layer.channels + kernel_.lanes - 1) / kernel_.lanes),
+        has_bias_(bias != nullptr),
         weights_size_(round_up(kernel_.weights_size(layer))),
-        bias_size_(round_up(kernel_.lanes * number_size())),
+        bias_size_(has_bias_ ? round_up(kernel_.lanes * number_size()) : 0),
         workspace_size_(round_up(kernel_.workspace_size(layer)) + page),
         prepared_(blocks_ * (weights_size_ + bias_size_)),
         workspaces_(threads_ * workspace_size_) {
@@ -120,13 +121,16 @@ class Depthwise {
   std::size_t storage_size() const { return format_.storage == Storage::fp32 ? 4 : 2; }
   int channels_of(int block) const { return std::min(kernel_.lanes, layer_.channels - block * kernel_.lanes); }
   void* weights_of(int block) const { return prepared_.at(block * (weights_size_ + bias_size_)); }
-  void* bias_of(int block) const { return static_cast<char*>(weights_of(block)) + weights_size_; }
+  void* bias_of(int block) const {
+    return has_bias_ ? static_cast<char*>(weights_of(block)) + weights_size_ : nullptr;
+  }
 
   void prepare(int block, const float* weights, const float* bias) {
     const int first = block * kernel_.lanes, channels = channels_of(block);
     kernel_.prepare(layer_, weights + std::size_t(first) * layer_.kernel * layer_.kernel, channels, weights_of(block));
+    if (!has_bias_) return;
     std::memset(bias_of(block), 0, bias_size_);
-    for (int lane = 0; lane < channels && bias; ++lane) {
+    for (int lane = 0; lane < channels; ++lane) {
       void* to = static_cast<char*>(bias_of(block)) + lane * number_size();
       if (kernel_.arithmetic == Arithmetic::fp16) DWCA_ISA::narrow(bias[first + lane], static_cast<Half*>(to));
       else std::memcpy(to, bias + first + lane, sizeof(float));
@@ -148,6 +152,7 @@ class Depthwise {
   Format format_;
   const Kernel& kernel_;
   int threads_, blocks_;
+  bool has_bias_;
   std::size_t weights_size_, bias_size_, workspace_size_;
   Aligned prepared_, workspaces_;
 };

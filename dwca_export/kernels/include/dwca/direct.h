@@ -37,7 +37,7 @@ struct Row {
   const T* in[Needed];  // input rows of [column][L], from the first padded column on
   T* out[Rows];         // output rows of [column][L]
   const T* weights;     // [K * K][L]
-  const T* bias;        // [L]
+  const T* bias;        // [L], or null
   Activation activation;
 };
 
@@ -46,9 +46,7 @@ struct Row {
 template <class T, int L, int K, int S, int Rows, int Width, bool Left, bool Right, int Needed>
 DWCA_INLINE void direct_tile(const Row<T, Needed, Rows>& row, int column) {
   constexpr int begin = Left ? K / 2 : 0, end = (Width - 1) * S + K - (Right ? K / 2 : 0);
-  Vector<T, L> sums[Rows * Width];
-  const Vector<T, L> start = load<L>(row.bias);
-  unroll<Rows * Width>([&](auto i) DWCA_INLINED { sums[i] = start; });
+  Vector<T, L> sums[Rows * Width] = {};
   DWCA_UNROLL
   for (int i = 0; i < Needed; ++i) {
     DWCA_KEEP_ORDER;
@@ -67,6 +65,10 @@ DWCA_INLINE void direct_tile(const Row<T, Needed, Rows>& row, int column) {
       }
     }
   }
+  if (row.bias) {
+    const Vector<T, L> bias = load<L>(row.bias);
+    unroll<Rows * Width>([&](auto i) DWCA_INLINED { sums[i] += bias; });
+  }
   activate<T, L>(sums, row.activation);
   unroll<Rows>([&](auto r) DWCA_INLINED {
     unroll<Width>([&](auto x) DWCA_INLINED { store(row.out[r] + (std::ptrdiff_t(column) + x) * L, sums[r * Width + x]); });
@@ -74,9 +76,10 @@ DWCA_INLINE void direct_tile(const Row<T, Needed, Rows>& row, int column) {
 }
 
 /// `count` tiles side by side. A function of its own: all widths in one would take compilers minutes.
-template <class T, int L, int K, int S, int Rows, int Width, bool Left, bool Right, int Needed>
-__attribute__((noinline)) void direct_tiles(const Row<T, Needed, Rows>& row, int column, int count) {
-  for (; count > 0; --count, column += Width) direct_tile<T, L, K, S, Rows, Width, Left, Right>(row, column);
+template <class T, int L, int K, int S, int Rows, int Width, int Needed>
+__attribute__((noinline)) void direct_tiles(const Row<T, Needed, Rows>& given, int column, int count) {
+  const Row<T, Needed, Rows> row = given;  // of which the compiler knows that no store changes it
+  for (; count > 0; --count, column += Width) direct_tile<T, L, K, S, Rows, Width, false, false>(row, column);
 }
 
 /// How many tiles of each width make up a row.
@@ -109,7 +112,7 @@ Cover cover(int width, Widths<W...>) {
   return best;
 }
 
-/// A tile at an end holds all outputs that the padding beside it reaches: K / 2, and K is 7 at most.
+/// A tile at an end holds all outputs that the padding beside it reaches: K / 2.
 inline constexpr int least_end_width = 4;
 
 template <int... W>
@@ -117,44 +120,17 @@ constexpr int count_end_widths(Widths<W...>) {
   return (int(W >= least_end_width) + ...);
 }
 
-/// A row with its padding.
+/// Output columns from `column` on, by tiles of the widths from index `first` on.
 template <class T, int L, int K, int S, int Rows, int Needed, int... W>
-void direct_row(const Row<T, Needed, Rows>& row, const Cover& cover, Widths<W...>) {
-  int column = 0;
-  const int* count = cover.counts;
+void direct_row(const Row<T, Needed, Rows>& row, const Cover& cover, int first, int column, Widths<W...>) {
+  int index = 0;
   const auto tiles = [&](auto width) {
-    direct_tiles<T, L, K, S, Rows, width, false, false>(row, column, *count);
-    column += *count++ * width;
-  };
-  (tiles(Index<W>{}), ...);
-}
-
-/// A row without: the widest tiles at the ends, the others between.
-template <class T, int L, int K, int Rows, int Needed, int... W>
-void direct_row_in_place(const Row<T, Needed, Rows>& row, const Cover& cover, Widths<W...>) {
-  int column = 0, index = 0;
-  const auto tiles = [&](auto width) {
-    const int count = cover.counts[index], own = index++;
-    if (own < cover.widest) return;
-    if (own > cover.widest) {
-      direct_tiles<T, L, K, 1, Rows, width, false, false>(row, column, count);
-      column += count * width;
-    } else if constexpr (width >= least_end_width) {
-      if (cover.tiles == 1) return direct_tiles<T, L, K, 1, Rows, width, true, true>(row, 0, 1);
-      direct_tiles<T, L, K, 1, Rows, width, true, false>(row, 0, 1);
-      direct_tiles<T, L, K, 1, Rows, width, false, false>(row, width, count - 2);
-      column = (count - 1) * width;
-    }
-  };
-  const auto last = [&](auto width) {
-    if constexpr (width >= least_end_width)
-      if (index == cover.widest && cover.tiles > 1)
-        direct_tiles<T, L, K, 1, Rows, width, false, true>(row, column, 1);
+    const int count = index >= first ? cover.counts[index] : 0;
+    if (count > 0) direct_tiles<T, L, K, S, Rows, width>(row, column, count);
+    column += count * width;
     ++index;
   };
   (tiles(Index<W>{}), ...);
-  index = 0;
-  (last(Index<W>{}), ...);
 }
 
 template <class T, int L, int K, int S>
@@ -175,42 +151,69 @@ struct Direct {
   }
 
   static void run(const Job& job) {
-    const Layer& layer = job.layer;
     const Transport<T> via = transport<T, L>(job.format);
-    const Cover tiles = cover(layer.out_width(), TileWidths{});
+    const Cover tiles = cover(job.layer.out_width(), TileWidths{});
     int y = job.begin;
-    if constexpr (S == 1) {
-      const bool same = layer.pad_left == K / 2 && layer.pad_right == K / 2;
-      if (via.in_place && same && tiles.ends_widest() && tiles.widest < count_end_widths(TileWidths{}))
-        y = run_in_place(job, via, tiles);
-    }
+    if constexpr (S == 1 && K <= 5)  // larger ones gain little: most of the time they multiply
+      if (via.in_place && can_be_in_place(job.layer, tiles)) y = run_in_place(job, tiles, TileWidths{});
     run_through_ring(job, via, tiles, y);
   }
 
  private:
   static_assert(K / 2 <= least_end_width);
 
+  static bool can_be_in_place(const Layer& layer, const Cover& tiles) {
+    return layer.pad_left == K / 2 && layer.pad_right == K / 2 && tiles.ends_widest() &&
+           tiles.widest < count_end_widths(TileWidths{});
+  }
+
   static Row<T, slots, tile_rows> row_of(const Job& job) {
     return {{}, {}, static_cast<const T*>(job.weights), static_cast<const T*>(job.bias), job.layer.activation};
   }
 
-  /// Reads rows where they lie in the tensor; returns the first that is left to do.
-  static int run_in_place(const Job& job, const Transport<T>& via, const Cover& tiles) {
+  template <int... W>
+  static int run_in_place(const Job& job, const Cover& tiles, Widths<W...>) {
+    int next = job.begin, index = 0;
+    const auto rows = [&](auto width) {
+      if constexpr (width >= least_end_width)
+        if (index == tiles.widest) next = run_in_place<width>(job, tiles);
+      ++index;
+    };
+    (rows(Index<W>{}), ...);
+    return next;
+  }
+
+  /// Reads rows where they lie in the tensor, with the widest tiles at the ends and the others between; returns the first
+  /// row that is left to do.
+  template <int Width>
+  __attribute__((noinline)) static int run_in_place(const Job& job, const Cover& tiles) {
     const Layer& layer = job.layer;
-    const T* const tensor = static_cast<const T*>(job.in);
+    const int width = layer.width, height = layer.height, end = job.end;
+    const int middle = Width * (tiles.counts[tiles.widest] - 1), narrower = tiles.widest + 1;
+    const bool mixed = middle + Width < width;
+    const T* const tensor = static_cast<const T*>(job.in) - K / 2 * L;
+    T* const output = static_cast<T*>(job.out);
     T* const zeros = static_cast<T*>(job.workspace);
     std::fill_n(zeros, row_size<T, L>(padded_width(layer)), T(0));
-    const OutputRows<T, L> output(job, via, nullptr);
     auto row = row_of(job);
     int y = job.begin;
-    for (; y + tile_rows <= job.end; y += tile_rows) {
-      for (int i = 0; i < slots; ++i) {
-        const int source = y - layer.pad_top + i;
-        const bool inside = source >= 0 && source < layer.height;
-        row.in[i] = inside ? tensor + (std::ptrdiff_t(source) * layer.width - K / 2) * L : zeros;
+    for (; y + tile_rows <= end; y += tile_rows) {
+      const int top = y - layer.pad_top;
+      for (int i = 0; i < slots; ++i)
+        row.in[i] = top + i >= 0 && top + i < height ? tensor + std::ptrdiff_t(top + i) * width * L : zeros;
+      for (int r = 0; r < tile_rows; ++r) row.out[r] = output + std::ptrdiff_t(y + r) * width * L;
+      if (tiles.tiles == 1) {
+        direct_tile<T, L, K, S, tile_rows, Width, true, true>(row, 0);
+        continue;
       }
-      for (int r = 0; r < tile_rows; ++r) row.out[r] = output.row(y + r, r);
-      direct_row_in_place<T, L, K, tile_rows>(row, tiles, TileWidths{});
+      direct_tile<T, L, K, S, tile_rows, Width, true, false>(row, 0);
+      for (int column = Width; column < middle; column += Width)
+        direct_tile<T, L, K, S, tile_rows, Width, false, false>(row, column);
+      if (mixed) {
+        const auto copy = row;  // so that the compiler knows that nobody else changes `row`
+        direct_row<T, L, K, S, tile_rows>(copy, tiles, narrower, middle, TileWidths{});
+      }
+      direct_tile<T, L, K, S, tile_rows, Width, false, true>(row, width - Width);
     }
     return y;
   }
@@ -232,11 +235,11 @@ struct Direct {
       }
       for (int r = 0; r < tile_rows; ++r) row.out[r] = output.row(y + r, r);
       if (job.end - y >= tile_rows) {
-        direct_row<T, L, K, S, tile_rows>(row, tiles, TileWidths{});
+        direct_row<T, L, K, S, tile_rows>(row, tiles, 0, 0, TileWidths{});
       } else {
         Row<T, K, 1> single{{}, {row.out[0]}, row.weights, row.bias, row.activation};
         std::copy_n(row.in, K, single.in);
-        direct_row<T, L, K, S, 1>(single, tiles, TileWidths{});
+        direct_row<T, L, K, S, 1>(single, tiles, 0, 0, TileWidths{});
       }
       for (int r = 0; r < std::min(tile_rows, job.end - y); ++r) output.finish(y + r, r);
     }

@@ -34,7 +34,8 @@ struct Generic {
     const OutputRows<T, L> output(job, via, memory + (layer.extent() + 1) * row(layer));
     for (int y = job.begin; y < job.end; ++y) {
       T* out = output.row(y, 0);
-      for (int x = 0; x < layer.out_width(); ++x) store(out + std::ptrdiff_t(x) * L, load<L>(static_cast<const T*>(job.bias)));
+      const Vector<T, L> bias = job.bias ? load<L>(static_cast<const T*>(job.bias)) : Vector<T, L>{};
+      for (int x = 0; x < layer.out_width(); ++x) store(out + std::ptrdiff_t(x) * L, bias);
       for (int i = 0; i < layer.extent(); ++i) {
         const int source = y * layer.stride - layer.pad_top + i;
         const T* in = ring.row(source, [&](T* to) { via.load(job, source, to + std::ptrdiff_t(layer.pad_left) * L); });

@@ -16,7 +16,7 @@ struct Job {
   std::ptrdiff_t in_plane, out_plane;  // planar: numbers from one channel to the next
   int channels;                        // of the block; fewer than the kernel's lanes only if planar
   const void* weights;                 // as the kernel prepared them
-  const void* bias;                    // [lanes] in the type that is computed with
+  const void* bias;                    // [lanes] in the type that is computed with, or null
   void* workspace;
   int begin, end;
 };

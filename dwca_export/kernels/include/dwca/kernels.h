@@ -45,11 +45,14 @@ inline constexpr Kernel rows[] = {
 #if defined(DWCA_SCALAR)
     DWCA_FP32_ROWS(1),
 #elif defined(__AVX512F__)
-    DWCA_FP32_ROWS(16), DWCA_FP32_ROWS(8), DWCA_FP32_ROWS(4),
+    DWCA_FP32_ROWS(16),
+#if !defined(DWCA_OWN_ONLY)
+    DWCA_FP32_ROWS(8), DWCA_FP32_ROWS(4),
+#endif
 #elif defined(__AVX2__)
     DWCA_FP32_ROWS(8), DWCA_FP32_ROWS(4),
 #elif defined(__aarch64__)
-#if !defined(DWCA_FP16_ONLY)
+#if !defined(DWCA_OWN_ONLY)
     DWCA_FP32_ROWS(4),
 #endif
 #if defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)

@@ -13,18 +13,31 @@
 namespace dwca {
 namespace DWCA_ISA {
 
+/// Numbers from one pixel to the next, as a constant where a vector holds all of a pixel's.
+template <int L, class Body>
+DWCA_INLINE void with_step(int elempack, Body&& body) {
+  if (elempack == L) body(Index<L>{});
+  else body(elempack);
+}
+
 template <class T, int L, class Stored>
 void load_packed(const Job& job, int y, T* row) {
-  const int width = job.layer.width, step = job.format.elempack;
-  const Stored* from = static_cast<const Stored*>(job.in) + std::ptrdiff_t(y) * width * step;
-  for (int x = 0; x < width; ++x) store(row + std::ptrdiff_t(x) * L, load_as<T, L>(from + std::ptrdiff_t(x) * step));
+  const int width = job.layer.width;
+  with_step<L>(job.format.elempack, [&](auto step) DWCA_INLINED {
+    const Stored* from = static_cast<const Stored*>(job.in) + std::ptrdiff_t(y) * width * step;
+    DWCA_UNROLL_FOUR
+    for (int x = 0; x < width; ++x) store(row + std::ptrdiff_t(x) * L, load_as<T, L>(from + std::ptrdiff_t(x) * step));
+  });
 }
 
 template <class T, int L, class Stored>
 void store_packed(const Job& job, int y, const T* row) {
-  const int width = job.layer.out_width(), step = job.format.elempack;
-  Stored* to = static_cast<Stored*>(job.out) + std::ptrdiff_t(y) * width * step;
-  for (int x = 0; x < width; ++x) store_as<T, L>(to + std::ptrdiff_t(x) * step, load<L>(row + std::ptrdiff_t(x) * L));
+  const int width = job.layer.out_width();
+  with_step<L>(job.format.elempack, [&](auto step) DWCA_INLINED {
+    Stored* to = static_cast<Stored*>(job.out) + std::ptrdiff_t(y) * width * step;
+    DWCA_UNROLL_FOUR
+    for (int x = 0; x < width; ++x) store_as<T, L>(to + std::ptrdiff_t(x) * step, load<L>(row + std::ptrdiff_t(x) * L));
+  });
 }
 
 template <class T, int L, class Stored>

@@ -74,6 +74,10 @@ template <class T, int L, class Stored>
 DWCA_INLINE Vector<T, L> load_as(const Stored* from) {
   if constexpr (sizeof(T) == sizeof(Stored) && !std::is_same_v<Stored, Bfloat>) {
     return load<L>(reinterpret_cast<const T*>(from));
+#if defined(__aarch64__)
+  } else if constexpr (std::is_same_v<Stored, Bfloat> && L == 4) {
+    return (Vector<T, L>)vshll_n_u16(vld1_u16(&from->bits), 16);
+#endif
   } else if constexpr (std::is_same_v<Stored, Bfloat> && L > 1) {
     const Vector<std::uint16_t, L> bits = load<L>(&from->bits);
     return (Vector<T, L>)(__builtin_convertvector(bits, Vector<std::uint32_t, L>) << 16);
@@ -101,6 +105,11 @@ template <class T, int L, class Stored>
 DWCA_INLINE void store_as(Stored* to, Vector<T, L> value) {
   if constexpr (sizeof(T) == sizeof(Stored) && !std::is_same_v<Stored, Bfloat>) {
     store(reinterpret_cast<T*>(to), value);
+  } else if constexpr (std::is_same_v<Stored, Bfloat> && L > 1) {
+    const auto bits = (Vector<std::uint32_t, L>)value;
+    const auto nearest = bits + 0x7fff + (bits >> 16 & 1);
+    const auto kept = value != value ? bits | 0x400000 : nearest;
+    store(&to->bits, __builtin_convertvector(kept >> 16, Vector<std::uint16_t, L>));
 #if defined(__AVX512F__)
   } else if constexpr (std::is_same_v<Stored, Half> && L == 16) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtps_ph((__m512)value, _MM_FROUND_TO_NEAREST_INT));

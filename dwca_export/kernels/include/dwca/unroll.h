@@ -7,6 +7,7 @@
 
 #define DWCA_INLINE __attribute__((always_inline)) inline
 #define DWCA_UNROLL _Pragma("GCC unroll 64")
+#define DWCA_UNROLL_FOUR _Pragma("GCC unroll 4")
 #define DWCA_INLINED __attribute__((always_inline))  // of a lambda
 
 namespace dwca {

@@ -84,7 +84,7 @@ DWCA_INLINE void transform_output(const V (&m)[M + K - 1], V (&out)[M]) {
   });
 }
 
-/// Transforms a row of [column][L] with its padding into [n][tile][L].
+/// Transforms a row of [column][L] with its padding into [tile][n][L].
 ///
 /// Args:
 ///   row: From the first padded column on; [begin, end): the columns that can be read. All others are zero.
@@ -103,7 +103,7 @@ void transform_row(const float* row, int begin, int end, int tiles, float* to) {
       });
     }
     transform_input<M, K>(d, out);
-    unroll<n>([&](auto j) DWCA_INLINED { store(to + (std::ptrdiff_t(j) * tiles + tile) * L, out[j]); });
+    unroll<n>([&](auto j) DWCA_INLINED { store(to + (std::ptrdiff_t(tile) * n + j) * L, out[j]); });
   }
 }
 
@@ -111,7 +111,7 @@ void transform_row(const float* row, int begin, int end, int tiles, float* to) {
 template <int L, int M, int K>
 struct Summed {
   static constexpr int taps = K, rows_at_once = 4;
-  static constexpr const char* kind = "winograd_1d";
+  static constexpr bool is_short = true;  // its code: worth unrolling
 
   /// One column's taps as the band needs them.
   static void prepare(const double (&column)[K], double (&out)[taps]) {
@@ -123,7 +123,7 @@ struct Summed {
                                  Vector<float, L> (&sums)[rows_at_once][Tiles]) {
     unroll<rows_at_once + K - 1>([&](auto i) DWCA_INLINED {
       unroll<Tiles>([&](auto tile) DWCA_INLINED {
-        const Vector<float, L> value = load<L>(rows[i] + at + tile * L);
+        const Vector<float, L> value = load<L>(rows[i] + at + tile * (M + K - 1) * L);
         unroll<rows_at_once>([&](auto r) DWCA_INLINED {
           constexpr int tap = i - r;
           if constexpr (tap == 0) sums[r][tile] = load<L>(weights) * value;
@@ -138,7 +138,7 @@ struct Summed {
 template <int L, int M, int K>
 struct Filtered {
   static constexpr int taps = M + K - 1, rows_at_once = M;
-  static constexpr const char* kind = "winograd_2d";
+  static constexpr bool is_short = false;
 
   static void prepare(const double (&column)[K], double (&out)[taps]) {
     for (int j = 0; j < taps; ++j) {
@@ -152,7 +152,7 @@ struct Filtered {
                                  Vector<float, L> (&sums)[rows_at_once][Tiles]) {
     unroll<Tiles>([&](auto tile) DWCA_INLINED {
       Vector<float, L> d[taps], products[taps], out[M];
-      unroll<taps>([&](auto i) DWCA_INLINED { d[i] = load<L>(rows[i] + at + tile * L); });
+      unroll<taps>([&](auto i) DWCA_INLINED { d[i] = load<L>(rows[i] + at + tile * (M + K - 1) * L); });
       transform_input<M, K>(d, products);
       unroll<taps>([&](auto i) DWCA_INLINED { products[i] *= load<L>(weights + i * L); });
       transform_output<M, K>(products, out);
@@ -194,20 +194,26 @@ struct Winograd {
   template <int Tiles>
   static void compute(const Job& job, const float* const* input, float* const* out, int tile, int count) {
     const Layer& layer = job.layer;
-    const int all_tiles = tiles(layer);
     Vector<float, L> products[rows][Tiles][n];
-    for (int j = 0; j < n; ++j) {
+    const auto filter = [&](int j) DWCA_INLINED {
       Vector<float, L> sums[rows][Tiles];
-      const float* weights = static_cast<const float*>(job.weights) + std::ptrdiff_t(j) * Column::taps * L;
-      Column::template filter<Tiles>(input, (std::ptrdiff_t(j) * all_tiles + tile) * L, weights, sums);
-      unroll<rows>([&](auto r) DWCA_INLINED { unroll<Tiles>([&](auto t) DWCA_INLINED { products[r][t][j] = sums[r][t]; }); });
+      const float* weights = static_cast<const float*>(job.weights) + j * Column::taps * L;
+      Column::template filter<Tiles>(input, (std::ptrdiff_t(tile) * n + j) * L, weights, sums);
+      unroll<rows>([&](auto r) DWCA_INLINED {
+        unroll<Tiles>([&](auto t) DWCA_INLINED { products[r][t][j] = sums[r][t]; });
+      });
+    };
+    if constexpr (Column::is_short) {
+      unroll<n>(filter);
+    } else {
+      for (int j = 0; j < n; ++j) filter(j);
     }
-    const Vector<float, L> bias = load<L>(static_cast<const float*>(job.bias));
+    const float* const bias = static_cast<const float*>(job.bias);
     for (int r = 0; r < count; ++r)
       for (int t = 0; t < Tiles; ++t) {
         Vector<float, L> y[M];
         transform_output<M, K>(products[r][t], y);
-        unroll<M>([&](auto i) DWCA_INLINED { y[i] += bias; });
+        if (bias) unroll<M>([&](auto i) DWCA_INLINED { y[i] += load<L>(bias); });
         activate<float, L>(y, layer.activation);
         const int column = (tile + t) * M, left = layer.out_width() - column;
         float* to = out[r] + std::ptrdiff_t(column) * L;
