@@ -102,4 +102,4 @@ def test_each_header_compiles_by_itself(tmp_path):
         (tmp_path / "one.cc").write_text(
             f"#include <dwca/{header.name}>\n#include <dwca/{header.name}>\nint main() {{}}\n"
         )
-        build(tmp_path / "one.cc", tmp_path / "one", "-fsyntax-only")
+        build(tmp_path / "one.cc", tmp_path / "one", *PLAIN)
