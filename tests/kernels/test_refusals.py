@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from kernel_cases import ISAS
+from kernel_cases import EMULATED, ISAS
 
 from dwca_export import kernels
 from dwca_export.errors import InputRefusedError
@@ -311,6 +311,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.skipif(EMULATED, reason="qemu sets no limit of memory")
 def test_threads_that_cannot_be_made_are_an_error_and_no_crash():
     done = subprocess.run([sys.executable, "-c", CROWDED], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
