@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,11 +132,16 @@ def test_threads_do_not_show_in_the_result(isa):
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_layouts_do_not_show_in_the_result(isa):
-    """Of the same kernel, with as many lanes."""
+    """Of the same kernel, with as many lanes.
+
+    Where there is no bias to begin with, a sum begins with two products. A compiler may fuse either of them with the
+    addition, and does not choose the same for tensors that are read in place.
+    """
 
     @examples(150)
     @given(cases(isa))
     def law(case):
+        case = case.but(layer=replace(case.layer, bias=True))
         found = {}
         for elempack in (1, 4, 8, 16):
             if case.layer.channels % elempack == 0:
