@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,20 +133,21 @@ def test_threads_do_not_show_in_the_result(isa):
 def test_layouts_do_not_show_in_the_result(isa):
     """Of the same kernel, with as many lanes.
 
-    Where there is no bias to begin with, a sum begins with two products. A compiler may fuse either of them with the
-    addition, and does not choose the same for tensors that are read in place.
+    But for tensors that are read in place, by code of their own: a sum begins with two products, and a compiler may
+    fuse either of them with the addition.
     """
 
     @examples(150)
     @given(cases(isa))
     def law(case):
-        case = case.but(layer=replace(case.layer, bias=True))
         found = {}
         for elempack in (1, 4, 8, 16):
             if case.layer.channels % elempack == 0:
                 other = case.but(elempack=elempack)
+                in_place = other.lanes == elempack and case.storage in ("fp32", case.arithmetic)
                 output = other.output()
-                assert same_bits(found.setdefault(other.lanes, output), output), (case, elempack)
+                key = (other.lanes, in_place)
+                assert same_bits(found.setdefault(key, output), output), (case, elempack)
 
     law()
 
