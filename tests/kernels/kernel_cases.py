@@ -86,7 +86,7 @@ class Case:
     @property
     def lanes(self) -> int:
         """Of the table's row that computes it."""
-        return int(self.plan()._native.lanes)
+        return self.plan().lanes
 
     def stored(self, x: np.ndarray | None = None, plan: kernels.Plan | None = None) -> np.ndarray:
         """The output as it lies in memory; what the kernel leaves out is not a number."""
