@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from dwca_export.errors import UsageError
-from models import data, nets, samples
+from models import nets, samples
+from models.data import fashion
 
 if TYPE_CHECKING:
     from models.recipe import Recipe
 
 ARCH = "models/nets.py:classifier"
-INPUT_SHAPE = (1, 1, data.SIDE, data.SIDE)
+INPUT_SHAPE = (1, 1, fashion.SIDE, fashion.SIDE)
 _BATCH = 500
 
 
@@ -36,7 +37,7 @@ def arch_args(recipe: Recipe) -> dict[str, Any]:
         Keyword arguments, plain numbers and strings.
     """
     return {
-        "num_classes": len(data.LABELS),
+        "num_classes": len(fashion.LABELS),
         "in_channels": INPUT_SHAPE[1],
         "width": recipe.width,
         "stem_stride": 1,
@@ -58,7 +59,7 @@ def card_file(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".card.json")
 
 
-def publish(network: nn.Module, recipe: Recipe, dataset: data.FashionMnist, checkpoint: Path) -> dict[str, Any]:
+def publish(network: nn.Module, recipe: Recipe, dataset: fashion.FashionMnist, checkpoint: Path) -> dict[str, Any]:
     """Write checkpoint and card; what the card says was measured on the file itself, read again.
 
     Args:
@@ -106,7 +107,7 @@ def load(checkpoint: Path) -> nn.Module:
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: data.Bytes) -> npt.NDArray[np.int64]:
+def predict(network: nn.Module, images: fashion.Bytes) -> npt.NDArray[np.int64]:
     """Classify images.
 
     Args:
@@ -116,7 +117,7 @@ def predict(network: nn.Module, images: data.Bytes) -> npt.NDArray[np.int64]:
     Returns:
         int64 `(N,)`, the class of the highest logit.
     """
-    inputs = torch.from_numpy(data.normalise(images))
+    inputs = torch.from_numpy(fashion.normalise(images))
     classes = [network(batch).argmax(1) for batch in torch.split(inputs, _BATCH)]
     return np.asarray(torch.cat(classes).numpy(), np.int64)
 
@@ -131,7 +132,7 @@ def _serialise(network: nn.Module, arguments: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _card(name: str, recipe: Recipe, dataset: data.FashionMnist, checkpoint: Path) -> dict[str, Any]:
+def _card(name: str, recipe: Recipe, dataset: fashion.FashionMnist, checkpoint: Path) -> dict[str, Any]:
     network = load(checkpoint)
     return {
         "name": name,
@@ -153,15 +154,15 @@ def _card(name: str, recipe: Recipe, dataset: data.FashionMnist, checkpoint: Pat
         "input": {
             "shape": list(INPUT_SHAPE),
             "range": [0, 1],
-            "mean": [data.MEAN],
-            "std": [data.STD],
+            "mean": [fashion.MEAN],
+            "std": [fashion.STD],
             "channels": "grayscale",
         },
-        "labels": list(data.LABELS),
+        "labels": list(fashion.LABELS),
     }
 
 
-def _metrics(network: nn.Module, test: data.Split) -> dict[str, Any]:
+def _metrics(network: nn.Module, test: fashion.Split) -> dict[str, Any]:
     correct = predict(network, test.images) == test.labels
     return {
         "test_accuracy": round(float(correct.mean()), 4),

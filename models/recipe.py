@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
 from dwca_export.errors import UsageError
-from models import data
+from models.data import fashion
 
 Report = Callable[[str], None]
 
@@ -63,14 +63,14 @@ class Recipe:
             "momentum": (0 < self.momentum < 1, "between 0 and 1"),
             "weight_decay": (0 <= self.weight_decay < 1, "at least 0 and below 1"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "at least 0 and below 1"),
-            "shift": (0 <= self.shift < data.SIDE, f"0 to {data.SIDE - 1}"),
+            "shift": (0 <= self.shift < fashion.SIDE, f"0 to {fashion.SIDE - 1}"),
         }
         for name, (holds, valid) in ranges.items():
             if not holds:
                 raise UsageError(f"{name}={getattr(self, name)} cannot be", where="recipe", hint=f"{name} is {valid}")
 
 
-def train(network: nn.Module, recipe: Recipe, split: data.Split, report: Report) -> None:
+def train(network: nn.Module, recipe: Recipe, split: fashion.Split, report: Report) -> None:
     """Train a network in place; the caller has seeded torch and built the network.
 
     Args:
@@ -146,12 +146,12 @@ def augment(images: Tensor, shift: int, generator: torch.Generator) -> Tensor:
     return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _batches(split: data.Split, recipe: Recipe, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(split: fashion.Split, recipe: Recipe, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     images, labels = torch.tensor(split.images), torch.tensor(split.labels).long()
     order = torch.randperm(len(images), generator=generator)
     for picked in order[: len(order) // recipe.batch * recipe.batch].view(-1, recipe.batch):
         augmented = augment(images[picked], recipe.shift, generator)
-        inputs = torch.from_numpy(data.normalise(augmented.numpy()))
+        inputs = torch.from_numpy(fashion.normalise(augmented.numpy()))
         yield inputs.contiguous(memory_format=torch.channels_last), labels[picked]
 
 

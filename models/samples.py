@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models import data
+from models.data import fashion
 
 FILE = Path(__file__).parent / "zoo" / "fashion_samples.npz"
 COUNT = 128
 
 
-def load(file: Path = FILE) -> data.Split:
+def load(file: Path = FILE) -> fashion.Split:
     """Read the sample file.
 
     Args:
@@ -25,10 +25,10 @@ def load(file: Path = FILE) -> data.Split:
         The first 128 images of Fashion-MNIST's test split, in its order.
     """
     with np.load(file) as arrays:
-        return data.Split(arrays["images"], arrays["labels"])
+        return fashion.Split(arrays["images"], arrays["labels"])
 
 
-def first(test: data.Split) -> data.Split:
+def first(test: fashion.Split) -> fashion.Split:
     """Take the samples from the whole test split.
 
     Args:
@@ -37,9 +37,9 @@ def first(test: data.Split) -> data.Split:
     Returns:
         Its first 128 images.
     """
-    return data.Split(test.images[:COUNT], test.labels[:COUNT])
+    return fashion.Split(test.images[:COUNT], test.labels[:COUNT])
 
 
 if __name__ == "__main__":
-    samples = first(data.load().test)
+    samples = first(fashion.load().test)
     np.savez_compressed(FILE, images=samples.images, labels=samples.labels)

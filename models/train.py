@@ -11,14 +11,17 @@ from typing import Any
 import torch
 
 from dwca_export.errors import DwcaExportError
-from models import data, nets
+from models import nets
+from models.data import fashion
 from models.publish import arch_args, card_file, publish
 from models.recipe import Recipe, Report, train
 
 ZOO = Path(__file__).parent / "zoo"
 
 
-def train_and_publish(recipe: Recipe, dataset: data.FashionMnist, checkpoint: Path, report: Report) -> dict[str, Any]:
+def train_and_publish(
+    recipe: Recipe, dataset: fashion.FashionMnist, checkpoint: Path, report: Report
+) -> dict[str, Any]:
     """Train a classifier from its seed, and write checkpoint and card.
 
     Args:
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         recipe = Recipe(**options)
         checkpoint = out or ZOO / f"fashion_{recipe.block}.pt"
-        card = train_and_publish(recipe, data.load(directory), checkpoint, lambda line: print(line, flush=True))
+        card = train_and_publish(recipe, fashion.load(directory), checkpoint, lambda line: print(line, flush=True))
     except DwcaExportError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -74,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         choices = tuple(nets.BLOCKS) if option.name == "block" else None
         name = f"--{option.name.replace('_', '-')}"
         parser.add_argument(name, type=type(option.default), default=option.default, choices=choices)
-    parser.add_argument("--data", type=Path, help=f"folder of the IDX files (else ${data.ENVIRONMENT_VARIABLE})")
+    parser.add_argument("--data", type=Path, help=f"folder of the IDX files (else ${fashion.ENVIRONMENT_VARIABLE})")
     parser.add_argument("--out", type=Path, help="checkpoint to write (else models/zoo/fashion_BLOCK.pt)")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as it chooses")
     return parser

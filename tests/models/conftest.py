@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.data import FashionMnist, Split
+from models.data.fashion import FashionMnist, Split
 
 
 def write_idx(path, array, kind=8):

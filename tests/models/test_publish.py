@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dwca_export.errors import UsageError
-from models.data import Split
+from models.data.fashion import Split
 from models.nets import classifier
 from models.publish import arch_args, card_file, load, predict, publish
 from models.recipe import Recipe

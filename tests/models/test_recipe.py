@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dwca_export.errors import UsageError
-from models.data import Split
+from models.data.fashion import Split
 from models.nets import classifier
 from models.publish import arch_args, predict
 from models.recipe import Recipe, augment, lr_factor, train

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import data, samples
+from models import samples
+from models.data import fashion
 
 
 def test_there_are_128_images_with_labels():
@@ -16,8 +17,8 @@ def test_there_are_128_images_with_labels():
     assert set(split.labels.tolist()) == set(range(10))
 
 
-@pytest.mark.skipif(not data.DIRECTORY.exists(), reason="needs Debian's dataset-fashion-mnist")
+@pytest.mark.skipif(not fashion.DIRECTORY.exists(), reason="needs Debian's dataset-fashion-mnist")
 def test_they_are_the_first_of_the_test_split():
-    expected = samples.first(data.load(data.DIRECTORY).test)
+    expected = samples.first(fashion.load(fashion.DIRECTORY).test)
     assert np.array_equal(samples.load().images, expected.images)
     assert np.array_equal(samples.load().labels, expected.labels)

@@ -8,7 +8,8 @@ import json
 import pytest
 import torch
 
-from models import data, publish, samples
+from models import publish, samples
+from models.data import fashion
 from models.recipe import Recipe
 from models.train import ZOO
 
@@ -63,11 +64,11 @@ def test_the_card_is_complete(name):
     assert content["input"] == {
         "shape": stored["shape"],
         "range": [0, 1],
-        "mean": [data.MEAN],
-        "std": [data.STD],
+        "mean": [fashion.MEAN],
+        "std": [fashion.STD],
         "channels": "grayscale",
     }
-    assert content["labels"] == list(data.LABELS)
+    assert content["labels"] == list(fashion.LABELS)
     assert content["licence"] == "Apache-2.0"
     assert content["data"]["licence"] == "MIT"
     assert content["metrics"]["test_accuracy"] == content["metrics"]["test_correct"] / 10_000
@@ -86,10 +87,10 @@ def test_both_were_trained_alike():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not data.DIRECTORY.exists(), reason="needs Debian's dataset-fashion-mnist")
+@pytest.mark.skipif(not fashion.DIRECTORY.exists(), reason="needs Debian's dataset-fashion-mnist")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_accuracy_is_reproduced(name):
-    test = data.load(data.DIRECTORY).test
+    test = fashion.load(fashion.DIRECTORY).test
     correct = publish.predict(publish.load(checkpoint(name)), test.images) == test.labels
     # One borderline image may fall on the other side on another machine.
     assert abs(int(correct.sum()) - card(name)["metrics"]["test_correct"]) <= 1

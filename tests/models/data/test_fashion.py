@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dwca_export.errors import InputRefusedError
-from models import data
+from models.data import fashion
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def replace(folder, name, content):
 
 
 def test_both_splits_are_read(idx_folder):
-    dataset = data.load(idx_folder)
+    dataset = fashion.load(idx_folder)
     assert dataset.train.images.shape == (60_000, 28, 28)
     assert dataset.train.labels.shape == (60_000,)
     assert dataset.test.images.shape == (10_000, 28, 28)
@@ -36,21 +36,21 @@ def test_both_splits_are_read(idx_folder):
 
 def test_values_arrive_in_order(tmp_path, idx_file):
     array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    assert np.array_equal(data.read_idx(idx_file(tmp_path / "a.gz", array), (2, 3, 4)), array)
+    assert np.array_equal(fashion.read_idx(idx_file(tmp_path / "a.gz", array), (2, 3, 4)), array)
 
 
 def test_the_environment_names_the_folder(idx_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("DWCA_FASHION_MNIST", str(tmp_path))
     with pytest.raises(InputRefusedError) as caught:
-        data.load()
+        fashion.load()
     assert str(tmp_path) in caught.value.where
-    assert len(data.load(idx_folder).test.labels) == 10_000
+    assert len(fashion.load(idx_folder).test.labels) == 10_000
 
 
 def test_an_absent_file_names_the_package(damaged):
     (damaged / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(InputRefusedError, match="not there") as caught:
-        data.load(damaged)
+        fashion.load(damaged)
     assert caught.value.where.endswith("t10k-labels-idx1-ubyte.gz")
     assert "apt-get install dataset-fashion-mnist" in caught.value.hint
 
@@ -58,7 +58,7 @@ def test_an_absent_file_names_the_package(damaged):
 def test_a_folder_in_place_of_a_file_is_refused(tmp_path):
     (tmp_path / "a.gz").mkdir()
     with pytest.raises(InputRefusedError, match="cannot be read"):
-        data.read_idx(tmp_path / "a.gz", (1,))
+        fashion.read_idx(tmp_path / "a.gz", (1,))
 
 
 @pytest.mark.parametrize("keep", [0, 5, 1000])
@@ -66,13 +66,13 @@ def test_a_truncated_gzip_is_refused(damaged, keep):
     name = "train-images-idx3-ubyte.gz"
     replace(damaged, name, (damaged / name).read_bytes()[:keep])
     with pytest.raises(InputRefusedError):
-        data.load(damaged)
+        fashion.load(damaged)
 
 
 def test_what_is_no_gzip_is_refused(damaged):
     replace(damaged, "t10k-labels-idx1-ubyte.gz", b"<html>404</html>")
     with pytest.raises(InputRefusedError, match="not a complete gzip file"):
-        data.load(damaged)
+        fashion.load(damaged)
 
 
 def test_flipped_bits_are_refused(damaged):
@@ -81,25 +81,25 @@ def test_flipped_bits_are_refused(damaged):
     content[-6] ^= 0xFF
     replace(damaged, name, bytes(content))
     with pytest.raises(InputRefusedError, match="not a complete gzip file"):
-        data.load(damaged)
+        fashion.load(damaged)
 
 
 def test_images_in_place_of_labels_are_refused(damaged):
     replace(damaged, "t10k-labels-idx1-ubyte.gz", (damaged / "t10k-images-idx3-ubyte.gz").read_bytes())
     with pytest.raises(InputRefusedError, match="unsigned bytes in 1 dimensions"):
-        data.load(damaged)
+        fashion.load(damaged)
 
 
 def test_the_test_split_in_place_of_the_training_split_is_refused(damaged):
     replace(damaged, "train-labels-idx1-ubyte.gz", (damaged / "t10k-labels-idx1-ubyte.gz").read_bytes())
     with pytest.raises(InputRefusedError, match="holds 10000 values instead of 60000"):
-        data.load(damaged)
+        fashion.load(damaged)
 
 
 def test_another_type_of_values_is_refused(tmp_path, idx_file):
     file = idx_file(tmp_path / "a.gz", np.zeros(4, np.uint8), kind=9)
     with pytest.raises(InputRefusedError, match="unsigned bytes"):
-        data.read_idx(file, (4,))
+        fashion.read_idx(file, (4,))
 
 
 @pytest.mark.parametrize("values", [3, 5])
@@ -107,7 +107,7 @@ def test_fewer_or_more_values_than_announced_are_refused(tmp_path, values):
     header = struct.pack(">HBBI", 0, 8, 1, 4)
     (tmp_path / "a.gz").write_bytes(gzip.compress(header + bytes(values)))
     with pytest.raises(InputRefusedError, match=f"holds {values} values instead of 4"):
-        data.read_idx(tmp_path / "a.gz", (4,))
+        fashion.read_idx(tmp_path / "a.gz", (4,))
 
 
 def test_an_unknown_label_is_refused(damaged, idx_file):
@@ -116,13 +116,13 @@ def test_an_unknown_label_is_refused(damaged, idx_file):
     (damaged / "t10k-labels-idx1-ubyte.gz").unlink()
     idx_file(damaged / "t10k-labels-idx1-ubyte.gz", labels)
     with pytest.raises(InputRefusedError, match="label 10 is not one of the 10 classes"):
-        data.load(damaged)
+        fashion.load(damaged)
 
 
 def test_normalised_images_are_what_the_networks_take():
     images = np.zeros((2, 28, 28), np.uint8)
     images[1] = 255
-    inputs = data.normalise(images)
+    inputs = fashion.normalise(images)
     assert inputs.shape == (2, 1, 28, 28)
     assert inputs.dtype == np.float32
     np.testing.assert_allclose(inputs[0], -0.286 / 0.353, rtol=1e-6)

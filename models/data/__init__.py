@@ -1,0 +1,1 @@
+"""The data that the reference networks are trained on."""
