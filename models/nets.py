@@ -1,14 +1,16 @@
 """Reference networks built from the DWCA block: a classifier and a single-shot detector.
 
 Both take `block=`: "dwca" builds them from `DWCABlock`; "baseline" builds the same network, under the same parameter
-names outside the blocks, from `BaselineBlock`: a 3x3 depthwise convolution and no attention.
+names outside the blocks, from `BaselineBlock`: a 3x3 depthwise convolution and no attention. A function that builds a
+block from its input channels, output channels and stride is taken too.
 
-All arguments of `classifier` and `detector` are plain numbers and strings, so that a command line can pass them:
+Else all arguments of `classifier` and `detector` are plain numbers and strings, so that a command line can pass them:
 `--arch models/nets.py:classifier --arch-args '{"width": 0.5}'`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -17,7 +19,9 @@ from dwca_export.block import DWCABlock, Residual, resolve_residual
 from dwca_export.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+BlockFactory = Callable[[int, int, int], nn.Module]
 
 STEM_CHANNELS = 16
 # (channels, blocks) per stage: 11 blocks, as many as MobileNetV3-small has. The channels are wider than there, because
@@ -27,6 +31,7 @@ HEAD_CHANNELS = 576
 HIDDEN_FEATURES = 1024
 # Up to here the attention works on max(8, c // 16) == 8 channels, which four groups divide; beyond, on c // 16.
 _WIDEST_AT_8 = 128
+_ATTENTION_STEP = 8
 
 
 class BaselineBlock(nn.Module):
@@ -74,7 +79,7 @@ def _baseline_block(c1: int, c2: int, stride: int) -> nn.Module:
     return BaselineBlock(c1, c2, stride=stride)
 
 
-BLOCKS: Mapping[str, Callable[[int, int, int], nn.Module]] = {"dwca": _dwca_block, "baseline": _baseline_block}
+BLOCKS: Mapping[str, BlockFactory] = {"dwca": _dwca_block, "baseline": _baseline_block}
 
 
 class Trunk(nn.Module):
@@ -85,14 +90,23 @@ class Trunk(nn.Module):
         width: Factor on all channel counts.
         stem_stride: Stride of the first convolution, 1 or 2.
         downsamplings: How many of the four stages, counted from the last, halve the image.
-        block: "dwca" or "baseline".
+        block: Builds one block from its input channels, output channels and stride.
+        channel_step: As in `scale_channels`.
     """
 
-    def __init__(self, in_channels: int, width: float, stem_stride: int, downsamplings: int, block: str) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: float,
+        stem_stride: int,
+        downsamplings: int,
+        block: BlockFactory,
+        channel_step: int = _ATTENTION_STEP,
+    ) -> None:
         super().__init__()
-        _check(in_channels, width, stem_stride, downsamplings, block)
-        stem_channels = scale_channels(STEM_CHANNELS, width)
-        self.channels = tuple(scale_channels(channels, width) for channels, _ in STAGES)
+        _check(in_channels, width, stem_stride, downsamplings, channel_step)
+        stem_channels = scale_channels(STEM_CHANNELS, width, channel_step)
+        self.channels = tuple(scale_channels(channels, width, channel_step) for channels, _ in STAGES)
         self.stem = _conv_bn_act(in_channels, stem_channels, kernel_size=3, stride=stem_stride)
         self.stages = nn.ModuleList()
         for index, (c1, c2) in enumerate(zip((stem_channels, *self.channels), self.channels, strict=False)):
@@ -119,10 +133,12 @@ class Trunk(nn.Module):
 class Classifier(nn.Module):
     """The trunk, a 1x1 convolution, global pooling and two linear layers; see `classifier`."""
 
-    def __init__(self, trunk: Trunk, num_classes: int, width: float, dropout: float) -> None:
+    def __init__(
+        self, trunk: Trunk, num_classes: int, width: float, dropout: float, channel_step: int = _ATTENTION_STEP
+    ) -> None:
         super().__init__()
-        head_channels = scale_channels(HEAD_CHANNELS, width)
-        hidden = scale_channels(HIDDEN_FEATURES, width)
+        head_channels = scale_channels(HEAD_CHANNELS, width, channel_step)
+        hidden = scale_channels(HIDDEN_FEATURES, width, channel_step)
         self.trunk = trunk
         self.head = _conv_bn_act(trunk.channels[-1], head_channels, kernel_size=1)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -147,9 +163,9 @@ class Classifier(nn.Module):
 class Head(nn.Module):
     """Class logits and box regressions of one scale: a block, then one 1x1 convolution for each."""
 
-    def __init__(self, channels: int, num_classes: int, anchors: int, block: str) -> None:
+    def __init__(self, channels: int, num_classes: int, anchors: int, block: BlockFactory) -> None:
         super().__init__()
-        self.block = BLOCKS[block](channels, channels, 1)
+        self.block = block(channels, channels, 1)
         self.logits = nn.Conv2d(channels, anchors * num_classes, 1)
         self.boxes = nn.Conv2d(channels, anchors * 4, 1)
 
@@ -169,7 +185,7 @@ class Head(nn.Module):
 class Detector(nn.Module):
     """The trunk with a head at each of its last three stages; see `detector`."""
 
-    def __init__(self, trunk: Trunk, num_classes: int, anchors: int, block: str) -> None:
+    def __init__(self, trunk: Trunk, num_classes: int, anchors: int, block: BlockFactory) -> None:
         super().__init__()
         self.trunk = trunk
         self.heads = nn.ModuleList(Head(channels, num_classes, anchors, block) for channels in trunk.channels[1:])
@@ -198,7 +214,8 @@ def classifier(
     stem_stride: int = 2,
     downsamplings: int = 4,
     dropout: float = 0.2,
-    block: str = "dwca",
+    block: str | BlockFactory = "dwca",
+    channel_step: int = _ATTENTION_STEP,
 ) -> Classifier:
     """Build a classifier of the size of MobileNetV3-small (Howard et al., "Searching for MobileNetV3", ICCV 2019).
 
@@ -212,7 +229,8 @@ def classifier(
         stem_stride: Stride of the first convolution, 1 or 2.
         downsamplings: How many of the four stages, counted from the last, halve the image: 0 to 4.
         dropout: Probability of the dropout before the last layer, in training.
-        block: "dwca" or "baseline".
+        block: "dwca", "baseline", or what builds one block from its input channels, output channels and stride.
+        channel_step: As in `scale_channels`; another than 8 is for blocks without attention.
 
     Returns:
         The network, randomly initialised, in training mode.
@@ -222,7 +240,8 @@ def classifier(
     """
     _require(num_classes >= 1, "num_classes", num_classes, "at least 1")
     _require(0 <= dropout < 1, "dropout", dropout, "at least 0 and below 1")
-    return Classifier(Trunk(in_channels, width, stem_stride, downsamplings, block), num_classes, width, dropout)
+    trunk = Trunk(in_channels, width, stem_stride, downsamplings, _factory(block), channel_step)
+    return Classifier(trunk, num_classes, width, dropout, channel_step)
 
 
 def detector(
@@ -231,9 +250,13 @@ def detector(
     width: float = 1.0,
     *,
     anchors: int = 3,
-    block: str = "dwca",
+    stem_stride: int = 2,
+    block: str | BlockFactory = "dwca",
+    channel_step: int = _ATTENTION_STEP,
 ) -> Detector:
     """Build a single-shot detector with heads at strides 8, 16 and 32.
+
+    For small images and small objects use `stem_stride=1`: the heads are at strides 4, 8 and 16 then.
 
     It returns a flat tuple of six tensors, raw maps without anchors decoded or suppressed:
     `(logits_8, boxes_8, logits_16, boxes_16, logits_32, boxes_32)`, where logits are `(N, anchors * num_classes, H, W)`
@@ -244,7 +267,9 @@ def detector(
         in_channels: Channels of the image.
         width: Factor on all channel counts.
         anchors: Anchor boxes per place.
-        block: "dwca" or "baseline", for trunk and heads.
+        stem_stride: Stride of the first convolution, 1 or 2.
+        block: As in `classifier`, for trunk and heads.
+        channel_step: As in `classifier`.
 
     Returns:
         The network, randomly initialised, in training mode.
@@ -254,29 +279,40 @@ def detector(
     """
     _require(num_classes >= 1, "num_classes", num_classes, "at least 1")
     _require(anchors >= 1, "anchors", anchors, "at least 1")
-    trunk = Trunk(in_channels, width, stem_stride=2, downsamplings=len(STAGES), block=block)
-    return Detector(trunk, num_classes, anchors, block)
+    make = _factory(block)
+    trunk = Trunk(in_channels, width, stem_stride, len(STAGES), make, channel_step)
+    return Detector(trunk, num_classes, anchors, make)
 
 
-def scale_channels(channels: int, width: float) -> int:
-    """Scale a channel count so that the attention's reduced channels stay divisible into four groups.
+def scale_channels(channels: int, width: float, step: int = _ATTENTION_STEP) -> int:
+    """Scale a channel count, by default so that the attention's reduced channels stay divisible into four groups.
 
-    The result is a multiple of 8 up to 128 and a multiple of 64 beyond.
+    The result is then a multiple of 8 up to 128 and a multiple of 64 beyond. Networks without attention can be sized
+    more finely: of any other `step`, the result is a multiple.
 
     Args:
         channels: Channels at width 1.
         width: Factor.
+        step: Distance between the counts that can come out.
 
     Returns:
-        The scaled count, at least 8.
+        The scaled count, at least `step`.
     """
-    scaled = max(8, round(channels * width / 8) * 8)
+    scaled = max(step, round(channels * width / step) * step)
+    if step != _ATTENTION_STEP:
+        return scaled
     return scaled if scaled <= _WIDEST_AT_8 else round(channels * width / 64) * 64
 
 
-def _stage(c1: int, c2: int, blocks: int, stride: int, block: str) -> nn.Sequential:
-    make = BLOCKS[block]
-    return nn.Sequential(make(c1, c2, stride), *(make(c2, c2, 1) for _ in range(blocks - 1)))
+def _factory(block: str | BlockFactory) -> BlockFactory:
+    if not isinstance(block, str):
+        return block
+    _require(block in BLOCKS, "block", block, " or ".join(BLOCKS))
+    return BLOCKS[block]
+
+
+def _stage(c1: int, c2: int, blocks: int, stride: int, block: BlockFactory) -> nn.Sequential:
+    return nn.Sequential(block(c1, c2, stride), *(block(c2, c2, 1) for _ in range(blocks - 1)))
 
 
 def _conv_bn_act(c1: int, c2: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
@@ -284,12 +320,12 @@ def _conv_bn_act(c1: int, c2: int, kernel_size: int, stride: int = 1) -> nn.Sequ
     return nn.Sequential(conv, nn.BatchNorm2d(c2), nn.Hardswish())
 
 
-def _check(in_channels: int, width: float, stem_stride: int, downsamplings: int, block: str) -> None:
+def _check(in_channels: int, width: float, stem_stride: int, downsamplings: int, channel_step: int) -> None:
     _require(in_channels >= 1, "in_channels", in_channels, "at least 1")
     _require(width > 0, "width", width, "above 0")
     _require(stem_stride in (1, 2), "stem_stride", stem_stride, "1 or 2")
     _require(0 <= downsamplings <= len(STAGES), "downsamplings", downsamplings, f"0 to {len(STAGES)}")
-    _require(block in BLOCKS, "block", block, " or ".join(BLOCKS))
+    _require(channel_step >= 1, "channel_step", channel_step, "at least 1")
 
 
 def _require(holds: bool, name: str, value: object, valid: str) -> None:

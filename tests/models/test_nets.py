@@ -73,6 +73,26 @@ def test_detector_gives_logits_and_boxes_per_scale(block, size, maps):
     assert shapes(network, 1, 3, *size) == [(1, channels, *hw) for hw in maps for channels in (10, 8)]
 
 
+@pytest.mark.parametrize("block", KINDS)
+def test_detector_of_small_images_has_finer_maps(block):
+    network = detector(num_classes=5, width=0.25, stem_stride=1, block=block)
+    assert shapes(network, 1, 3, 96, 80)[::2] == [(1, 15, 24, 20), (1, 15, 12, 10), (1, 15, 6, 5)]
+
+
+@pytest.mark.parametrize("make", [classifier, detector])
+def test_blocks_come_from_a_factory(make):
+    built = []
+
+    def factory(c1, c2, stride):
+        built.append(BaselineBlock(c1, c2, stride))
+        return built[-1]
+
+    network = make(width=0.25, block=factory)
+    named = make(width=0.25, block="baseline")
+    assert list(blocks_of(network).values()) == built
+    assert {k: t.shape for k, t in network.state_dict().items()} == {k: t.shape for k, t in named.state_dict().items()}
+
+
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_dwca_and_baseline_differ_only_inside_the_blocks(make):
     dwca, baseline = make("dwca"), make("baseline")
@@ -120,6 +140,19 @@ def test_scaled_channels_suit_the_block(channels, width):
     assert abs(scaled - channels * width) <= (8 if scaled < 128 else 36)
 
 
+@given(channels=st.sampled_from([16, 576]), width=st.floats(0.1, 2.0), step=st.sampled_from([1, 2, 4]))
+def test_networks_without_attention_are_sized_finely(channels, width, step):
+    scaled = scale_channels(channels, width, step)
+    assert scaled % step == 0
+    assert abs(scaled - channels * width) <= max(step / 2, step - channels * width)
+
+
+def test_the_channel_step_reaches_every_layer():
+    network = classifier(num_classes=5, width=0.36, channel_step=2, block="baseline")
+    assert network.trunk.channels == (12, 24, 46, 92)
+    assert (network.head[0].out_channels, network.classifier[0].out_features) == (208, 368)
+
+
 @pytest.mark.parametrize("make", [classifier, detector])
 @pytest.mark.parametrize(
     ("name", "value", "valid"),
@@ -128,6 +161,8 @@ def test_scaled_channels_suit_the_block(channels, width):
         ("width", 0, "above 0"),
         ("in_channels", 0, "at least 1"),
         ("num_classes", 0, "at least 1"),
+        ("stem_stride", 3, "1 or 2"),
+        ("channel_step", 0, "at least 1"),
     ],
 )
 def test_bad_arguments_are_refused(make, name, value, valid):
@@ -139,7 +174,6 @@ def test_bad_arguments_are_refused(make, name, value, valid):
 @pytest.mark.parametrize(
     ("make", "name", "value"),
     [
-        (classifier, "stem_stride", 3),
         (classifier, "downsamplings", 5),
         (classifier, "downsamplings", -1),
         (classifier, "dropout", 1.0),
