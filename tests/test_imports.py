@@ -69,6 +69,7 @@ DEVICE = (
     "dwca_export.staging",
     "dwca_export.templates",
     "dwca_export.waiting_child",
+    "dwca_export.zoo",
 )
 
 # Top-level names of the package, lowest first: a module imports from its own line and from those above it here.
@@ -80,7 +81,7 @@ LAYERS = (
     ("block", "kernels", "rewrites", "returned", "onnx_names"),
     ("blocks", "training", "taps", "loading", "images", "kernel_paths"),
     ("report", "progress", "request", "sizes", "bundle", "parity", "samples"),
-    ("runners", "staging", "templates"),
+    ("runners", "staging", "templates", "zoo"),
     ("audit",),
     ("bench",),
     ("load", "prepare", "to_onnx", "simplify", "to_ncnn", "generalise", "optimise"),

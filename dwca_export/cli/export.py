@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dwca_export import zoo
 from dwca_export.cli.options import (
     AsJson,
     Debug,
@@ -47,9 +48,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command(epilog=_EPILOG)
 def export(
     model: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="Checkpoint or state dict (also .safetensors), pickled module, TorchScript, .pt2 or .onnx.",
+            help="Checkpoint or state dict (also .safetensors), pickled module, TorchScript, .pt2 or .onnx; "
+            "or zoo:NAME, a trained network that comes with dwca-export (zoo:list lists them).",
             metavar="MODEL",
         ),
     ],
@@ -65,7 +67,7 @@ def export(
         Path | None,
         typer.Option(
             help="Folder for the bundle <stem>_ncnn_model, or the bundle itself if the name ends so. "
-            "[default: the model's folder]",
+            "[default: the model's folder; of the zoo, the current one]",
             metavar="DIR",
         ),
     ] = None,
@@ -94,7 +96,8 @@ def export(
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Data to prove parity on: a folder of images, a .npy or a .npz. [default: seeded noise]",
+            help="Data to prove parity on: a folder of images, a .npy or a .npz. "
+            "[default: seeded noise; of the zoo, its own test images]",
             metavar="PATH",
         ),
     ] = None,
@@ -114,8 +117,11 @@ def export(
     """Convert a trained network to ncnn and prove that it still computes the same numbers."""
 
     def command(interrupts: Interrupts) -> None:
+        if model == zoo.LIST:
+            _list_zoo(as_json)
+            return
         request = ExportRequest(
-            model=model,
+            model=Path(model),
             out=out,
             shapes=tuple(map(parse_shape, shape)) if shape else None,
             arch=arch,
@@ -130,6 +136,8 @@ def export(
             force=force,
             timeout=timeout,
         )
+        if zoo.is_zoo(model):
+            request = zoo.with_zoo(request, model)
         _require_packages()
         gc.disable()  # torch makes millions of objects that stay: looking for garbage takes a fifth of the time
         with interrupts.held():
@@ -146,6 +154,12 @@ def export(
                 print_report(result.bundle, result.manifest)
 
     return run(command, as_json=as_json, debug=debug)
+
+
+def _list_zoo(as_json: bool) -> None:
+    entries = zoo.listing()
+    with printing("it was all there was to do"):
+        typer.echo(json.dumps(entries) if as_json else zoo.listing_text(entries))
 
 
 @contextlib.contextmanager
