@@ -1,0 +1,1 @@
+"""Training a detector: anchors, matching, loss and average precision."""
