@@ -6,21 +6,27 @@ import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from dwca_export.errors import DwcaExportError
-from models import nets
+from models import controls, nets
+from models.classification import ClassificationTask
 from models.data import fashion
+from models.experiment.tasks.fashion import NORMALISATION
 from models.publish import arch_args, card_file, publish
-from models.recipe import Recipe, Report, train
+from models.recipe import MIRRORS, Recipe
+from models.training import Epoch, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ZOO = Path(__file__).parent / "zoo"
 
 
 def train_and_publish(
-    recipe: Recipe, dataset: fashion.FashionMnist, checkpoint: Path, report: Report
+    recipe: Recipe, dataset: fashion.FashionMnist, checkpoint: Path, report: Callable[[str], None]
 ) -> dict[str, Any]:
     """Train a classifier from its seed, and write checkpoint and card.
 
@@ -37,11 +43,12 @@ def train_and_publish(
         UsageError: The recipe cannot be obeyed, the training diverged, or the files cannot be written. Nothing is
             written then.
     """
-    torch.manual_seed(recipe.seed)
     network = nets.classifier(**arch_args(recipe))
+    controls.initialise(network, recipe.seed)
     # On CPUs, channels_last takes two thirds of the time of torch's default layout here.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # absent from torch's stub
-    train(network, recipe, dataset.train, report)
+    task = ClassificationTask(dataset.train.images[..., None], dataset.train.labels, NORMALISATION, repeat_border=False)
+    train(network, recipe, task, lambda epochs: report(_line(epochs[-1], recipe)))
     return publish(network, recipe, dataset, checkpoint)
 
 
@@ -69,12 +76,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _line(epoch: Epoch, recipe: Recipe) -> str:
+    return (
+        f"epoch {epoch.epoch}/{recipe.epochs}  loss {epoch.loss:.4f}  training accuracy {epoch.train_accuracy:.4f}  "
+        f"{epoch.seconds:.0f} s"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m models.train", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     for option in fields(Recipe):
-        choices = tuple(nets.BLOCKS) if option.name == "block" else None
+        choices = {"block": tuple(nets.BLOCKS), "mirror": MIRRORS}.get(option.name)
         name = f"--{option.name.replace('_', '-')}"
         parser.add_argument(name, type=type(option.default), default=option.default, choices=choices)
     parser.add_argument("--data", type=Path, help=f"folder of the IDX files (else ${fashion.ENVIRONMENT_VARIABLE})")

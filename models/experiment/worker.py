@@ -1,0 +1,62 @@
+"""The child process of one run: reads its request from standard input, prints a line of JSON after every epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dwca_export.errors import DwcaExportError
+from models.experiment.one_run import carry_out
+from models.experiment.what import Run
+from models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from models.training import Epoch
+
+
+def main() -> int:
+    """Carry out the run that standard input asks for.
+
+    Returns:
+        Exit code: 0, or that of the error, which is printed to standard error.
+    """
+    request: dict[str, Any] = json.loads(sys.stdin.read())
+    # Runs side by side are faster than the threads of one: the networks are small.
+    torch.set_num_threads(1)
+    try:
+        result = carry_out(
+            Run(**request["run"]),
+            Recipe(**request["recipe"]),
+            request["dataset"],
+            Path(request["data"]) if request["data"] else None,
+            Path(request["runs"]),
+            request["device"],
+            _report,
+        )
+    except DwcaExportError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    _tell({"metrics": result["metrics"]})
+    return 0
+
+
+def _report(epochs: list[Epoch]) -> None:
+    _tell({"epochs": len(epochs), "loss": epochs[-1].loss})
+
+
+def _tell(message: dict[str, Any]) -> None:
+    try:
+        print(json.dumps(message), flush=True)
+    except BrokenPipeError:
+        # Whoever started this run is gone. The epoch is kept; nothing may be flushed to the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
