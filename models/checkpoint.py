@@ -68,11 +68,6 @@ class Checkpoint:
         return buffer.getvalue()
 
 
-def of_network(network: nn.Module, arch: str, arch_args: Mapping[str, Any], shape: tuple[int, ...]) -> Checkpoint:
-    """Take the weights of a network as they are."""
-    return Checkpoint(network.state_dict(), arch, arch_args, shape)
-
-
 def read(file: Path) -> Checkpoint:
     """Read a checkpoint; nothing in it runs.
 

@@ -1,10 +1,15 @@
-"""A trained classifier on disk: the checkpoint, and beside it the card that says what it is and how good."""
+"""Puts a trained network into the zoo: the checkpoint, and beside it the card that says what it is and how good.
+
+`python -m models.publish RUNS/objects/dwca/seed-0 --name thin_objects_dwca` publishes a finished run of the comparison.
+What the card says of it was measured on the test part with the file as written, not taken from the run.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import io
+import argparse
 import json
+import re
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -15,15 +20,22 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from dwca_export.errors import UsageError
-from models import nets, samples
+from dwca_export.errors import DwcaExportError, InputRefusedError, UsageError
+from models import cards, checkpoint, samples
+from models.checkpoint import Checkpoint
 from models.data import fashion
+from models.finished_run import FinishedRun, read_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.cards import Facts
     from models.recipe import Recipe
 
-ARCH = "models/nets.py:classifier"
-INPUT_SHAPE = (1, 1, fashion.SIDE, fashion.SIDE)
+MOST_BYTES = 2_000_000
+ARCH = f"{checkpoint.ARCH}classifier"
+_OPTIMISER = {"optimiser": "SGD, Nesterov momentum, linear warm-up, cosine to 0"}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _BATCH = 500
 
 
@@ -38,7 +50,7 @@ def arch_args(recipe: Recipe) -> dict[str, Any]:
     """
     return {
         "num_classes": len(fashion.LABELS),
-        "in_channels": INPUT_SHAPE[1],
+        "in_channels": cards.FASHION_SHAPE[1],
         "width": recipe.width,
         "stem_stride": 1,
         "downsamplings": 3,
@@ -60,7 +72,7 @@ def card_file(checkpoint: Path) -> Path:
 
 
 def publish(network: nn.Module, recipe: Recipe, dataset: fashion.FashionMnist, checkpoint: Path) -> dict[str, Any]:
-    """Write checkpoint and card; what the card says was measured on the file itself, read again.
+    """Write checkpoint and card of a classifier of Fashion-MNIST.
 
     Args:
         network: The trained classifier.
@@ -74,41 +86,92 @@ def publish(network: nn.Module, recipe: Recipe, dataset: fashion.FashionMnist, c
     Raises:
         UsageError: The files cannot be written there.
     """
-    content = _serialise(network, arch_args(recipe))
+    given = Checkpoint(network.state_dict(), ARCH, arch_args(recipe), cards.FASHION_SHAPE)
+    return _write(given, checkpoint, asdict(recipe), lambda net: cards.fashion_facts(net, dataset))
+
+
+def publish_run(folder: Path, name: str, zoo: Path = samples.ZOO, data: Path | None = None) -> dict[str, Any]:
+    """Put a finished run into the zoo.
+
+    Args:
+        folder: The run's.
+        name: Of the network in the zoo.
+        zoo: Where checkpoint and card go. Older files of the name are replaced, each in one step.
+        data: Folder of the data set that the run was trained on; None for the usual one.
+
+    Returns:
+        The card.
+
+    Raises:
+        UsageError: The name cannot be one, the run is not finished, or the files cannot be written.
+        InputRefusedError: The run is damaged, of another network than the zoo holds, of other data, or does not do
+            what it recorded; or its checkpoint is larger than `MOST_BYTES`.
+    """
+    if not _NAME.fullmatch(name):
+        hint = "letters of the alphabet, digits and underscores, all small"
+        raise UsageError(f"{name!r} is no name for a network", where="--name", hint=hint)
+    run = read_run(folder)
+    run.check_data(data)
+    recorded: dict[str, Any] = {**run.recipe, "seed": run.seed}
+
+    def measure(network: nn.Module) -> Facts:
+        facts = _FACTS[run.task](network, data, run)
+        run.check_predictions(facts.predictions)
+        return facts
+
+    return _write(run.checkpoint, zoo / f"{name}.pt", recorded, measure)
+
+
+def _write(
+    given: Checkpoint, file: Path, recipe: dict[str, Any], measure: Callable[[nn.Module], Facts]
+) -> dict[str, Any]:
+    content = given.content()
+    if len(content) > MOST_BYTES:
+        what = f"the checkpoint has {len(content) / 1e6:.2f} MB, the zoo takes {MOST_BYTES / 1e6:.0f} MB"
+        raise InputRefusedError(what, where=str(file), hint="train it with a smaller width")
     try:
-        with tempfile.TemporaryDirectory(dir=checkpoint.parent, prefix=f".{checkpoint.stem}-") as folder:
-            new = Path(folder) / checkpoint.name
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.stem}-") as folder:
+            new = Path(folder) / file.name
             new.write_bytes(content)
-            card = _card(checkpoint.stem, recipe, dataset, new)
+            written = checkpoint.read(new)
+            card = cards.card(file.stem, written, content, {**_OPTIMISER, **recipe}, measure(written.network()))
             new_card = card_file(new)
-            new_card.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-            new.replace(checkpoint)
-            new_card.replace(card_file(checkpoint))
+            text = json.dumps(card, indent=2, allow_nan=False) + "\n"
+            new_card.write_text(text, encoding="utf-8")
+            new.replace(file)
+            new_card.replace(card_file(file))
     except OSError as error:
         raise UsageError(
-            f"cannot be written ({error.strerror})", where=str(checkpoint), hint="--out names another file"
+            f"cannot be written ({error.strerror})", where=str(file), hint="--out or --zoo names another place"
         ) from error
     return card
 
 
-def load(checkpoint: Path) -> nn.Module:
-    """Read a checkpoint that `publish` wrote.
+_FACTS: dict[str, Callable[[nn.Module, Path | None, FinishedRun], Facts]] = {
+    "objects": lambda network, data, _: cards.objects_facts(network, data),
+    "scenes": lambda network, data, run: cards.scenes_facts(network, data, run.checkpoint.extras.get("detection")),
+    "fashion": lambda network, data, _: cards.fashion_facts(network, fashion.load(data)),
+}
+
+
+def load(checkpoint_file: Path) -> nn.Module:
+    """Read a checkpoint that `publish` or `publish_run` wrote.
 
     Args:
-        checkpoint: The file.
+        checkpoint_file: The file.
 
     Returns:
-        The classifier, in evaluation mode.
+        The network, in evaluation mode.
+
+    Raises:
+        InputRefusedError: It cannot be read, is damaged, or holds something else.
     """
-    content = torch.load(checkpoint, weights_only=True)
-    network = nets.classifier(**content["arch_args"])
-    network.load_state_dict(content["state_dict"])
-    return network.eval()
+    return checkpoint.read(checkpoint_file).network()
 
 
 @torch.no_grad()
 def predict(network: nn.Module, images: fashion.Bytes) -> npt.NDArray[np.int64]:
-    """Classify images.
+    """Classify images of Fashion-MNIST.
 
     Args:
         network: A classifier in evaluation mode.
@@ -122,50 +185,34 @@ def predict(network: nn.Module, images: fashion.Bytes) -> npt.NDArray[np.int64]:
     return np.asarray(torch.cat(classes).numpy(), np.int64)
 
 
-def _serialise(network: nn.Module, arguments: dict[str, Any]) -> bytes:
-    # Training in channels_last leaves its strides in the weights; a buffer, unlike a file, keeps its name out of the
-    # archive, and with it out of the hash.
-    state = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in network.state_dict().items()}
-    buffer = io.BytesIO()
-    content = {"state_dict": state, "arch": ARCH, "arch_args": arguments, "shape": list(INPUT_SHAPE)}
-    torch.save(content, buffer)
-    return buffer.getvalue()
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: By default those of the process.
+
+    Returns:
+        Exit code: 0, or that of the error.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        card = publish_run(options.run, options.name, options.zoo, options.data)
+    except DwcaExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    measured = next(f"{name} {value}" for name, value in card["metrics"].items())
+    print(f"{measured}: {options.zoo / options.name}.pt and its card; dwca-export zoo:{options.name} exports it")
+    return 0
 
 
-def _card(name: str, recipe: Recipe, dataset: fashion.FashionMnist, checkpoint: Path) -> dict[str, Any]:
-    network = load(checkpoint)
-    return {
-        "name": name,
-        "task": "image classification",
-        "arch": ARCH,
-        "arch_args": arch_args(recipe),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "licence": "Apache-2.0",
-        "data": {
-            "name": "Fashion-MNIST",
-            "licence": "MIT",
-            "source": "https://github.com/zalandoresearch/fashion-mnist, Debian package dataset-fashion-mnist",
-            "train_images": len(dataset.train.images),
-            "test_images": len(dataset.test.images),
-        },
-        "recipe": {"optimiser": "SGD, Nesterov momentum, linear warm-up, cosine to 0", **asdict(recipe)},
-        "metrics": _metrics(network, dataset.test),
-        "input": {
-            "shape": list(INPUT_SHAPE),
-            "range": [0, 1],
-            "mean": [fashion.MEAN],
-            "std": [fashion.STD],
-            "channels": "grayscale",
-        },
-        "labels": list(fashion.LABELS),
-    }
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.publish", description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("--name", required=True, help="of the network in the zoo")
+    parser.add_argument("--zoo", type=Path, default=samples.ZOO, help="folder of the zoo (%(default)s)")
+    parser.add_argument("--data", type=Path, help="folder of the run's data set (else the usual one)")
+    return parser
 
 
-def _metrics(network: nn.Module, test: fashion.Split) -> dict[str, Any]:
-    correct = predict(network, test.images) == test.labels
-    return {
-        "test_accuracy": round(float(correct.mean()), 4),
-        "test_correct": int(correct.sum()),
-        "samples_correct": int(correct[: samples.COUNT].sum()),
-    }
+if __name__ == "__main__":
+    sys.exit(main())
