@@ -47,28 +47,6 @@ def truth(scenes: Scenes) -> Boxes:
     return Boxes(scenes.boxes, scenes.labels, scenes.scene, np.ones(len(scenes.labels), np.float32))
 
 
-def augment(image: Bytes, boxes: Floats, generator: np.random.Generator) -> tuple[Bytes, Floats]:
-    """Mirror a scene along either axis and along its diagonal, each or not at random.
-
-    Args:
-        image: uint8 `(side, side, 3)`.
-        boxes: float32 `(n, 4)`, corners in pixels.
-        generator: Source of the random choices.
-
-    Returns:
-        Image and boxes, of the same shapes.
-    """
-    side = image.shape[0]
-    x, y, diagonal = generator.random(3) < 0.5  # noqa: PLR2004
-    if x:
-        image, boxes = image[:, ::-1], np.stack([side - boxes[:, 2], boxes[:, 1], side - boxes[:, 0], boxes[:, 3]], 1)
-    if y:
-        image, boxes = image[::-1], np.stack([boxes[:, 0], side - boxes[:, 3], boxes[:, 2], side - boxes[:, 1]], 1)
-    if diagonal:
-        image, boxes = image.swapaxes(0, 1), boxes[:, [1, 0, 3, 2]]
-    return image, boxes
-
-
 @torch.no_grad()
 def predict(network: nn.Module, images: Bytes, spec: DetectorSpec, score: float = LOWEST_SCORE) -> Boxes:
     """Find the boxes in images, by the code that finds them on the device.
