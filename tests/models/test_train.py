@@ -13,9 +13,9 @@ from models.train import main, train_and_publish
 
 def test_a_tiny_training_converges_and_is_published(generated, tmp_path):
     lines = []
-    recipe = Recipe(width=0.25, epochs=4, batch=16, shift=0, block="baseline")
+    recipe = Recipe(width=0.25, epochs=8, batch=16, shift=0, block="baseline")
     card = train_and_publish(recipe, generated, tmp_path / "net.pt", lines.append)
-    assert len(lines) == 4
+    assert len(lines) == 8
     assert card["metrics"]["test_accuracy"] > 0.9
     assert json.loads((tmp_path / "net.card.json").read_text()) == card
     assert torch.load(tmp_path / "net.pt", weights_only=True)["arch_args"]["width"] == 0.25
@@ -41,6 +41,7 @@ def test_absent_data_are_refused(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--block", "se"], "invalid choice"),
+        (["--mirror", "rows"], "invalid choice"),
         (["--epochs", "two"], "invalid int value"),
         (["--warmup_epochs", "1"], "unrecognized arguments"),
     ],
