@@ -34,6 +34,7 @@ class Checkpoint:
         arch_args: Keyword arguments of the factory, plain values.
         shape: Of the input, batch axis of 1 first.
         extras: What else it says: `labels`, `detection`.
+        source: The file that it was read from, for errors.
     """
 
     state_dict: Mapping[str, Tensor]
@@ -41,6 +42,7 @@ class Checkpoint:
     arch_args: Mapping[str, Any]
     shape: tuple[int, ...]
     extras: Mapping[str, Any] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
 
     def network(self) -> nn.Module:
         """Build the network, in evaluation mode.
@@ -53,7 +55,8 @@ class Checkpoint:
             network.load_state_dict(dict(self.state_dict))
         except (KeyError, TypeError, RuntimeError, DwcaExportError) as error:
             fault = " ".join(str(error).split())[:300]
-            raise InputRefusedError(f"its weights do not fit {self.arch}: {fault}", hint=_HINT) from error
+            what = f"its weights do not fit {self.arch}: {fault}"
+            raise InputRefusedError(what, where=self.source, hint=_HINT) from error
         return network.eval()
 
     def content(self) -> bytes:
@@ -87,4 +90,5 @@ def read(file: Path) -> Checkpoint:
         lacks = ", ".join(missing) if isinstance(content, dict) else "everything"
         raise InputRefusedError(f"it is no checkpoint of ours: it lacks {lacks}", where=str(file), hint=_HINT)
     extras = {key: value for key, value in content.items() if key not in _KEYS}
-    return Checkpoint(content["state_dict"], content["arch"], content["arch_args"], tuple(content["shape"]), extras)
+    state, arch, arguments, shape = (content[key] for key in _KEYS)
+    return Checkpoint(state, arch, arguments, tuple(shape), extras, str(file))
