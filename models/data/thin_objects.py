@@ -187,20 +187,21 @@ def load_scenes(directory: Path | None, part: str) -> Scenes:
 
 
 def dataset_sha256(directory: Path | None) -> str:
-    """Name the exact data: two sets with this hash in common have all bytes in common.
+    """Name the exact data: two sets with this hash in common have all images and labels in common.
 
     Args:
         directory: Folder of the built set, by default `default_directory()`.
 
     Returns:
-        SHA-256 of `dataset.json`, which holds the hashes of the other files.
+        SHA-256 of what `dataset.json` says of classes, icons and the hashes of the files; the versions of the tools
+        that built the set have no part in it.
 
     Raises:
         InputRefusedError: There is no set, or its description cannot be read.
     """
-    directory = directory or default_directory()
-    describe(directory)
-    return hashlib.sha256((directory / DESCRIPTION).read_bytes()).hexdigest()
+    description = describe(directory)
+    data = {key: description[key] for key in ("classes", "icons", "sha256")}
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def describe(directory: Path | None) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def write_set(
     scenes: Mapping[str, Scenes],
     about: Mapping[str, Any],
     *,
+    notes: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write a set to a temporary folder beside its place, and rename it when complete.
@@ -58,6 +59,7 @@ def write_set(
         objects: Part -> its objects.
         scenes: Part -> its scenes.
         about: What else `dataset.json` says: name, seed, icons, packages, credits.
+        notes: Name -> content of text files that go with the set.
         force: Whether an older set may be replaced.
 
     Returns:
@@ -78,6 +80,8 @@ def write_set(
             "parts": {part: _counts(objects[part], scenes[part]) for part in objects},
             "sha256": {file.name: thin_objects.file_sha256(file) for file in sorted(staging.iterdir())},
         }
+        for name, content in (notes or {}).items():
+            (staging / name).write_text(content, encoding="utf-8")
         text = json.dumps(description, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         (staging / DESCRIPTION).write_text(text, encoding="utf-8")
     return description
