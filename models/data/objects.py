@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
-
-from models.data.render import LENGTH
+from PIL import Image
 
 if TYPE_CHECKING:
     from models.data.render import Drawing
+    from models.data.thin_objects import Bytes
 
 SUPERSAMPLING = 4
-# Width across the object, and half of what is added to its lines, in pixels of a drawing that is LENGTH long.
+# Width across the object, and half of what is added to its lines, in pixels of a drawing that is `render.LENGTH` long.
 _WIDTHS = (0.75, 1.3)
 _LINES = (-2, -1, 0, 0, 1, 2, 4, 6)
 # A line that would lose more than this is left as it is.
@@ -57,19 +56,32 @@ def thickened(drawing: Drawing, generator: np.random.Generator) -> Drawing:
         generator: Source of all choices.
 
     Returns:
-        The drawing, with a margin into which its lines can grow.
+        The drawing, larger by what its lines have grown.
     """
     change = int(generator.choice(_LINES))
     if drawing.coloured or change == 0:
         return drawing
-    kernel = ImageFilter.MaxFilter if change > 0 else ImageFilter.MinFilter
-    alpha = Image.fromarray(drawing.image[:, :, 3])
-    changed = np.asarray(alpha.filter(kernel(2 * abs(change) + 1)))
-    if changed.sum(dtype=np.int64) < _LEAST_LEFT * drawing.image[:, :, 3].sum(dtype=np.int64):
+    margin = ((max(change, 0),) * 2,) * 2
+    alpha = np.pad(drawing.image[:, :, 3], margin)
+    changed = _spread(alpha, change)
+    if changed.sum(dtype=np.int64) < _LEAST_LEFT * alpha.sum(dtype=np.int64):
         return drawing
-    image = drawing.image.copy()
+    image = np.pad(drawing.image, (*margin, (0, 0)))
     image[:, :, 3] = changed
-    return type(drawing)(image, drawing.silhouette, drawing.coloured)
+    return type(drawing)(image, np.pad(drawing.silhouette, margin), drawing.coloured)
+
+
+def _spread(alpha: Bytes, change: int) -> Bytes:
+    """Take the largest (change > 0) or smallest value of a square around each pixel, first in columns, then in rows."""
+    pick = np.maximum if change > 0 else np.minimum
+    for axis in (0, 1):
+        source = np.swapaxes(alpha, 0, axis)
+        result = source.copy()
+        for step in range(1, min(abs(change), len(source) - 1) + 1):
+            pick(result[step:], source[:-step], out=result[step:])
+            pick(result[:-step], source[step:], out=result[:-step])
+        alpha = np.swapaxes(result, 0, axis)
+    return alpha
 
 
 def coloured(drawing: Drawing, ground: Floats, generator: np.random.Generator) -> Image.Image:
@@ -97,7 +109,7 @@ def placed(image: Image.Image, length: float, centre: Floats, generator: np.rand
     """Turn and scale an object to its place, each pixel the mean of `SUPERSAMPLING` squared.
 
     Args:
-        image: RGBA, the object along x, LENGTH long.
+        image: RGBA, the object along x, from edge to edge.
         length: Its longest side in the scene, in pixels.
         centre: `(2,)` x and y of its middle in the scene.
         generator: Source of the angle, of mirroring and of the width.
@@ -108,13 +120,13 @@ def placed(image: Image.Image, length: float, centre: Floats, generator: np.rand
     width = min(generator.uniform(*_WIDTHS), image.width / image.height)
     angle = generator.uniform(0, 2 * math.pi)
     mirror = float(generator.choice((-1, 1)))
-    reach = math.ceil(length / 2 * math.hypot(1, image.height * width / LENGTH)) + 1
+    reach = math.ceil(length / 2 * math.hypot(1, image.height * width / image.width)) + 1
     corner = np.floor(centre).astype(int) - reach
     side = 2 * reach + 1
-    level = max(1, int(LENGTH / (length * SUPERSAMPLING)))
+    level = max(1, int(image.width / (length * SUPERSAMPLING)))
     source = image.convert("RGBa").reduce(level)
     # From a point of the result to one of the source, as Pillow wants it.
-    scale = LENGTH / (length * SUPERSAMPLING * level)
+    scale = image.width / (length * SUPERSAMPLING * level)
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, sin], [-sin * mirror / width, cos * mirror / width]]) * scale
     middle = (centre - corner) * SUPERSAMPLING
@@ -143,7 +155,7 @@ def lay_over(canvas: Floats, patch: Patch) -> None:
     under += piece[:, :, :3]
 
 
-def _box(alpha: npt.NDArray[np.uint8]) -> Floats:
+def _box(alpha: Bytes) -> Floats:
     visible = alpha >= _VISIBLE * _WHITE
     if not visible.any():
         # Lines thinner than a supersampled pixel: all that is there counts.
@@ -152,7 +164,7 @@ def _box(alpha: npt.NDArray[np.uint8]) -> Floats:
     return np.array((xs[0], ys[0], xs[-1] + 1, ys[-1] + 1)) / SUPERSAMPLING
 
 
-def _layer(alpha: npt.NDArray[np.uint8], colour: Floats) -> Image.Image:
+def _layer(alpha: Bytes, colour: Floats) -> Image.Image:
     layer = np.empty((*alpha.shape, 4), np.uint8)
     layer[:, :, :3] = colour
     layer[:, :, 3] = alpha
@@ -167,7 +179,7 @@ def _colour(ground: Floats, contrast: float, generator: np.random.Generator) -> 
     return np.asarray(np.clip(ground @ _LUMA + direction * contrast + hue, 0, _WHITE))
 
 
-def _shifted(image: npt.NDArray[np.uint8], ground: Floats, contrast: float) -> Image.Image:
+def _shifted(image: Bytes, ground: Floats, contrast: float) -> Image.Image:
     """Lighten or darken an object that has colours of its own, until it stands out from the ground by the contrast."""
     alpha = image[:, :, 3:].astype(np.float64)
     mean = (image[:, :, :3] * alpha).sum((0, 1)) / alpha.sum() @ _LUMA

@@ -93,6 +93,8 @@ def scene_image(
             length = generator.uniform(*LENGTHS)
             room = length / 2 * math.sqrt(2)
             centre = generator.uniform(room, SCENE_SIDE - room, 2)
+            if any(_covers(other.box, centre) for other in found):
+                continue
             patch = _patch(drawings[number], length, centre, canvas, generator)
             if all(_apart(patch.box, other.box) for other in found):
                 lay_over(canvas, patch)
@@ -133,6 +135,10 @@ def _apart(box: Floats, other: Floats) -> bool:
     return bool(
         box[0] >= other[2] + _GAP or other[0] >= box[2] + _GAP or box[1] >= other[3] + _GAP or other[1] >= box[3] + _GAP
     )
+
+
+def _covers(box: Floats, point: Floats) -> bool:
+    return bool((box[:2] <= point).all() and (point <= box[2:]).all())
 
 
 def _rounded(pixels: Floats) -> Bytes:
