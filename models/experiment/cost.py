@@ -9,7 +9,6 @@ With `--find-width` it looks for the baseline that takes as long as DWCA.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -19,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dwca_export.bench.machine import read_machine
-from dwca_export.errors import DwcaExportError, UsageError
+from dwca_export.errors import DwcaExportError
 from models.experiment import what
 from models.experiment.equal_cost import multiply_adds
 from models.experiment.exported import to_ncnn_files
+from models.experiment.json_file import write_json
 from models.experiment.latency import LatencyRatio, latency_ratios
 from models.experiment.networks import COMMON, untrained
 
@@ -178,7 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"width {width:.2f} at channel_step {CHANNEL_STEP}: {_text(ratio)} of DWCA's latency")
             return 0
         content = document(options.task, effort)
-        _write(content, options.out)
+        write_json(content, options.out)
     except DwcaExportError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -208,16 +208,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_rounded(one) for one in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _write(content: Document, out: Path) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        new = out.with_name(f".{out.name}")
-        new.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        new.replace(out)
-    except OSError as error:
-        raise UsageError(f"cannot be written ({error.strerror})", where=str(out), hint="--out names another") from error
 
 
 def _widened(width: float) -> what.Variant:

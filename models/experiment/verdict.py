@@ -1,0 +1,170 @@
+"""Says in words what the numbers come to. The words follow from the numbers alone: gain, loss, or not decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Document = Mapping[str, Any]
+
+Outcome = Literal["gain", "loss", "undecided", "unmeasured"]
+LEVEL = 0.05
+LOOKALIKES = "accuracy of look-alikes"
+WORDS = {"gain": "better", "loss": "worse", "undecided": "not decided", "unmeasured": "not measured"}
+NAMES = {
+    "baseline": "the 3x3 baseline",
+    "plain5x5": "5x5 without attention",
+    "attention3x3": "3x3 with attention",
+    "dwca_batchnorm": "DWCA with BatchNorm",
+    "se5x5": "5x5 with squeeze-and-excitation",
+    "dwca_no_residual": "DWCA without residual",
+    "baseline_same_macs": "the baseline of equal multiply-adds",
+    "baseline_same_latency": "the baseline of equal latency",
+    "dwca_batch2": "DWCA at batch 2",
+    "dwca_batchnorm_batch2": "DWCA with BatchNorm at batch 2",
+}
+PARTS = ("plain5x5", "attention3x3", "dwca_batchnorm", "se5x5", "dwca_no_residual")
+
+
+def outcome(comparison: Document | None) -> Outcome:
+    """Judge one comparison.
+
+    It is decided where all of these say so: the interval over seeds lies on one side of 0, the corrected p-value is
+    below 0.05, and the interval over drawings, where there is one, lies on the same side.
+
+    Args:
+        comparison: Of the document; None where it was not made.
+    """
+    if comparison is None:
+        return "unmeasured"
+    if _doubts(comparison):
+        return "undecided"
+    return "gain" if comparison["difference"]["mean"] > 0 else "loss"
+
+
+def why_undecided(comparison: Document) -> str:
+    """What keeps a comparison from being decided; empty where nothing does."""
+    return "; ".join(_doubts(comparison))
+
+
+def find(document: Document, task: str, measure: str, against: str, variant: str = "dwca") -> Document | None:
+    """Look a comparison up; None where it was not made."""
+    key = (measure, variant, against)
+    for one in document.get(task, {}).get("comparisons", ()):
+        if (one["measure"], one["variant"], one["against"]) == key:
+            found: Document = one
+            return found
+    return None
+
+
+def verdict(document: Document) -> str:
+    """The paragraphs on what the article's claim comes to, as Markdown."""
+    return "\n\n".join(
+        [
+            claim(*(outcome(find(document, "objects", LOOKALIKES, name)) for name in _CLAIM)),
+            _sentence("Thin look-alikes", document, "objects", LOOKALIKES, _CLAIM),
+            _sentence("All eleven classes", document, "objects", "accuracy", _CLAIM),
+            _parts(document),
+            _drift(document),
+            _sentence("Detection, mAP@0.5", document, "scenes", "map50", ("baseline",)),
+            _sentence("Fashion-MNIST", document, "fashion", "accuracy", ("baseline",)),
+        ]
+    )
+
+
+_CLAIM = ("baseline", "baseline_same_macs", "baseline_same_latency")
+
+
+def claim(same_width: Outcome, same_macs: Outcome, same_latency: Outcome) -> str:
+    """What the claim comes to: that the block tells thin look-alikes apart better than the 3x3 baseline.
+
+    Args:
+        same_width: DWCA against the baseline, all else equal.
+        same_macs: Against the baseline of equal multiply-adds.
+        same_latency: Against the baseline of equal latency.
+    """
+    first = {
+        "gain": "**With all else equal the claim holds here**: DWCA tells thin look-alikes apart better than the "
+        "baseline.",
+        "loss": "**With all else equal the claim is refuted here**: DWCA tells thin look-alikes apart worse than the "
+        "baseline.",
+        "undecided": "**With all else equal the claim is neither confirmed nor refuted here**: no difference between "
+        "DWCA and the baseline can be told on thin look-alikes.",
+        "unmeasured": "**The claim was not tested**: the runs of DWCA or of the baseline are missing.",
+    }[same_width]
+    return f"{first} {_at_equal('multiply-adds', same_macs)} {_at_equal('latency', same_latency)}"
+
+
+def _at_equal(cost: str, at: Outcome) -> str:
+    return {
+        "gain": f"DWCA is also better than a wider baseline of equal {cost}.",
+        "loss": f"A wider baseline of equal {cost} is better than DWCA.",
+        "undecided": f"Against a wider baseline of equal {cost} nothing is decided.",
+        "unmeasured": f"Against a wider baseline of equal {cost} it was not measured.",
+    }[at]
+
+
+def _sentence(title: str, document: Document, task: str, measure: str, others: Sequence[str]) -> str:
+    said = [f"{NAMES[name]}: {_judged(find(document, task, measure, name))}" for name in others]
+    return f"**{title}**, DWCA against {'; against '.join(said)}."
+
+
+def _parts(document: Document) -> str:
+    found = {name: outcome(find(document, "objects", "accuracy", name)) for name in PARTS}
+    said = [
+        f"{words}: {', '.join(NAMES[name] for name, one in found.items() if one == kind)}"
+        for kind, words in (
+            ("gain", "DWCA is better than"),
+            ("loss", "DWCA is worse than"),
+            ("undecided", "not decided"),
+            ("unmeasured", "not measured"),
+        )
+        if kind in found.values()
+    ]
+    return f"**Which part it is**, all eleven classes. {_upper('; '.join(said))}."
+
+
+def _drift(document: Document) -> str:
+    one = find(document, "objects", "accuracy", "dwca_batchnorm_batch2", "dwca_batch2")
+    at_64 = find(document, "objects", "accuracy", "dwca_batchnorm")
+    return (
+        "**GroupNorm against BatchNorm in the attention** (the claim that BatchNorm's statistics drift at small "
+        "batches), "
+        f"at batch 2: {_judged(one)}; at the batch of all other runs: {_judged(at_64)}."
+    )
+
+
+def _judged(comparison: Document | None) -> str:
+    judged = outcome(comparison)
+    if comparison is None:
+        return WORDS[judged]
+    doubts = f" ({why_undecided(comparison)})" if judged == "undecided" else ""
+    return f"{points(comparison)}: {WORDS[judged]}{doubts}"
+
+
+def points(comparison: Document) -> str:
+    """The difference in percentage points, with its interval over seeds."""
+    difference = comparison["difference"]
+    text = f"{100 * difference['mean']:+.1f} points"
+    if difference["low"] is None:
+        return f"{text} ({difference['why']})"
+    return f"{text} ({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
+
+
+def _doubts(comparison: Document) -> list[str]:
+    difference, drawings, p = comparison["difference"], comparison["drawings"], comparison["p_holm"]
+    if difference["low"] is None or p is None:
+        return [difference["why"]]
+    sign = (difference["low"] > 0) - (difference["high"] < 0)
+    doubts = [] if sign else ["the interval over seeds holds 0"]
+    if p >= LEVEL and sign:
+        doubts.append(f"p is {p:.2f} after correction")
+    if drawings is not None and (drawings[0] > 0) - (drawings[1] < 0) != (sign or 1 - 2 * (difference["mean"] < 0)):
+        doubts.append("the interval over drawings holds 0")
+    return doubts
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
