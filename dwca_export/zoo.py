@@ -125,11 +125,11 @@ def samples_of(model: ZooModel) -> Path | None:
     if named is None:
         return None
     # A name and no path: a card cannot make the command read anything else.
-    if not isinstance(named, str) or Path(named).name != named:
+    if not isinstance(named, str) or not named or Path(named).name != named:
         raise InputRefusedError(
             f"its card names the sample images {printable(str(named))}", where=where, hint="name a file beside it"
         )
-    file = model.checkpoint.with_name(named)
+    file = model.checkpoint.parent / named
     if not file.is_file():
         raise InputRefusedError(f"its sample images {file} are not there", where=where, hint=_AGAIN)
     return file
