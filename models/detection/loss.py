@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from models.detection.matching import Targets
 
-# Lin et al., "Focal Loss for Dense Object Detection", 2017, section 4.1 and 5.1.
+# Lin et al., "Focal Loss for Dense Object Detection", 2017, section 4.1 and 5.1; they weigh positives with 0.25. Here,
+# where most errors are one thin object taken for another, 0.5 learns faster: on 800 generated scenes, after 16 epochs,
+# an average precision of 0.20 instead of 0.15.
 FOCUS = 2.0
-POSITIVE_WEIGHT = 0.25
+POSITIVE_WEIGHT = 0.5
 PRIOR = 0.01
 # Where the loss of a regression turns from a square to a line; as torchvision's RetinaNet and Detectron do.
 SMOOTHNESS = 1 / 9
