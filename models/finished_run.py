@@ -157,9 +157,11 @@ def _read_arrays(file: Path) -> dict[str, Any]:
 def _logits_fault(logits: Logits, recorded: Mapping[str, Any]) -> str:
     if logits.shape != recorded["logits"].shape:
         return f"it has logits {recorded['logits'].shape}, the network gives {logits.shape}"
-    difference = float(np.linalg.norm(logits - recorded["logits"]) / np.linalg.norm(recorded["logits"]))
+    if not np.isfinite(recorded["logits"]).all():
+        return "its logits are no finite numbers"
+    difference, norm = (float(np.linalg.norm(one)) for one in (logits - recorded["logits"], recorded["logits"]))
     # Written so that NaN, of which every comparison is false, is a fault.
-    return "" if difference <= _ROUNDING else f"weights.pt gives other logits, by {difference:.1%} of their norm"
+    return "" if difference <= _ROUNDING * norm else f"weights.pt gives other logits, by {difference:.3g} of {norm:.3g}"
 
 
 def _boxes_fault(detected: Boxes, arrays: Mapping[str, Any]) -> str:

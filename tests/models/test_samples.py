@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import samples
-from models.data import fashion
+from models.data import fashion, shapes, thin_objects
 
 
 def test_there_are_128_images_with_labels():
@@ -22,3 +22,81 @@ def test_they_are_the_first_of_the_test_split():
     expected = samples.first(fashion.load(fashion.DIRECTORY).test)
     assert np.array_equal(samples.load().images, expected.images)
     assert np.array_equal(samples.load().labels, expected.labels)
+
+
+# --- thin objects
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes") / "set"
+    shapes.write(folder, objects=110, scenes=90)
+    return folder
+
+
+def test_samples_are_at_equal_distances():
+    assert samples.spread(63).tolist() == list(range(0, 63, 2))
+    chosen = samples.spread(4400)
+    assert (len(chosen), chosen[0], chosen[-1]) == (32, 0, 4399)
+    assert set(np.diff(chosen)) <= {141, 142}
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32])
+def test_of_a_few_all_are_taken(count):
+    assert samples.spread(count).tolist() == list(range(count))
+
+
+def test_the_samples_of_objects_are_those_of_the_test_part(drawn, tmp_path):
+    samples.write_thin(drawn, tmp_path)
+    test, taken = thin_objects.load_objects(drawn, "test"), samples.load_objects(tmp_path / samples.OBJECTS)
+    chosen = samples.spread(len(test.images))
+    assert len(taken.images) == 32
+    for name, array in vars(test).items():
+        assert np.array_equal(getattr(taken, name), array[chosen])
+
+
+def test_the_samples_of_scenes_keep_their_boxes(drawn, tmp_path):
+    samples.write_thin(drawn, tmp_path)
+    test, taken = thin_objects.load_scenes(drawn, "test"), samples.load_scenes(tmp_path / samples.SCENES)
+    assert len(taken.images) == 32
+    for index, image in enumerate(samples.spread(len(test.images))):
+        assert np.array_equal(taken.images[index], test.images[image])
+        for name in ("boxes", "labels", "lengths"):
+            assert np.array_equal(getattr(taken, name)[taken.scene == index], getattr(test, name)[test.scene == image])
+
+
+def test_the_same_set_gives_the_same_bytes(drawn, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        samples.write_thin(drawn, tmp_path / name)
+    for name in (samples.OBJECTS, samples.SCENES, samples.CREDITS):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_credits_name_every_drawing_that_is_shown_and_every_source():
+    description = {
+        "name": "thin-objects",
+        "icons": ["one:knife", "two:pen", "three:axe"],
+        "credits": [
+            {"prefix": "one", "author": "A. B.", "licence": "MIT", "url": ""},
+            {"prefix": "two", "licence": "ISC"},
+        ],
+    }
+    shown = thin_objects.Objects(*(np.zeros(0),) * 3, icons=np.array([2, 0, 2], np.int32))
+    text = samples.credits_text(description, shown)
+    for word in ("one:knife", "three:axe", "prefix: one; author: A. B.; licence: MIT\n", "prefix: two; licence: ISC\n"):
+        assert word in text
+    assert "two:pen" not in text
+
+
+@pytest.mark.parametrize("arguments", [["thin", "--data", "absent"], ["fashion", "--data", "absent"]])
+def test_absent_data_are_refused(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert samples.main([*arguments, "--out", str(tmp_path)]) == 3
+    assert "error: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_zoo_that_is_not_there_is_refused(drawn, tmp_path, capsys):
+    assert samples.main(["thin", "--data", str(drawn), "--out", str(tmp_path / "absent")]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
