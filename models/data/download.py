@@ -131,7 +131,9 @@ def _npm_pack(package: Package, folder: Path) -> Path:
     if npm is None:
         hint = f"install Node.js, or fetch {package.name}@{package.version} elsewhere and name the file with --package"
         raise UsageError("npm is not installed", where=package.name, hint=hint)
-    command = [npm, "pack", f"{package.name}@{package.version}", "--fetch-retries=1", "--ignore-scripts"]
+    # One more attempt after a second, in place of npm's two after up to a minute.
+    patience = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=1000")
+    command = [npm, "pack", f"{package.name}@{package.version}", "--ignore-scripts", *patience]
     try:
         # In the folder itself: a package.json elsewhere must not have a say.
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
