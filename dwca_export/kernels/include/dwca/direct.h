@@ -5,6 +5,7 @@
 #include "activation.h"
 #include "job.h"
 #include "rows.h"
+#include "taps.h"
 
 namespace dwca {
 namespace DWCA_ISA {
@@ -134,16 +135,8 @@ void direct_row(const Row<T, Needed, Rows>& row, const Cover& cover, int first, 
 }
 
 template <class T, int L, int K, int S>
-struct Direct {
+struct Direct : Taps<T, L> {
   static constexpr int slots = (tile_rows - 1) * S + K;
-
-  static std::size_t weights_size(const Layer&) { return sizeof(T) * K * K * L; }
-
-  static void prepare(const Layer&, const float* weights, int channels, void* prepared) {
-    T* to = static_cast<T*>(prepared);
-    for (int tap = 0; tap < K * K; ++tap)
-      for (int lane = 0; lane < L; ++lane) *to++ = lane < channels ? T(weights[lane * K * K + tap]) : T(0);
-  }
 
   static std::size_t workspace_size(const Layer& layer) {
     return sizeof(T) *

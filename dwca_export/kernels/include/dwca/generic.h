@@ -4,21 +4,13 @@
 #include "activation.h"
 #include "job.h"
 #include "rows.h"
+#include "taps.h"
 
 namespace dwca {
 namespace DWCA_ISA {
 
 template <class T, int L>
-struct Generic {
-  static std::size_t weights_size(const Layer& layer) { return sizeof(T) * layer.kernel * layer.kernel * L; }
-
-  static void prepare(const Layer& layer, const float* weights, int channels, void* prepared) {
-    T* to = static_cast<T*>(prepared);
-    const int taps = layer.kernel * layer.kernel;
-    for (int tap = 0; tap < taps; ++tap)
-      for (int lane = 0; lane < L; ++lane) *to++ = lane < channels ? T(weights[lane * taps + tap]) : T(0);
-  }
-
+struct Generic : Taps<T, L> {
   static std::size_t row(const Layer& layer) { return row_size<T, L>(padded_width(layer)); }
 
   static std::size_t workspace_size(const Layer& layer) {
