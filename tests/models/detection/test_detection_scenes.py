@@ -38,7 +38,7 @@ def test_a_short_training_learns(train):
     set_prior(network)
     targets = make_targets(*module.boxes_by_image(train), anchor_grid(spec, *train.images.shape[1:3]))
     inputs = torch.from_numpy(thin_objects.normalise(train.images))
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True)
     before = average_precision(network, train, spec)
     network.train()
     for _ in range(60):
