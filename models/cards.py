@@ -227,19 +227,31 @@ def licences(credited: object) -> str:
     """Summarise the licences of what a data set was made from.
 
     Args:
-        credited: `credits` of `dataset.json`: objects with a `licence`.
+        credited: `credits` of `dataset.json`: icon sets with a `licence`, photographs with a `credit` that ends so.
 
     Returns:
-        Such as `Apache-2.0 (3), MIT (20)`; none where nothing of others is in it.
+        Such as `icon sets: Apache-2.0 (3), MIT (20); photographs: CC0-1.0 (7)`; `none` of nothing.
 
     Raises:
         InputRefusedError: One names no licence.
     """
     entries = credited if isinstance(credited, list) else [credited]
-    named = [entry.get("licence") if isinstance(entry, dict) else None for entry in entries]
-    if not all(isinstance(one, str) and one for one in named):
-        raise InputRefusedError(
-            "something in it is credited without a licence", where="dataset.json", hint="build the data set again"
-        )
-    counted = sorted(Counter(map(str, named)).items())
-    return ", ".join(f"{licence} ({count})" for licence, count in counted) or "none"
+    counted: dict[str, Counter[str]] = {}
+    for entry in entries:
+        kind, licence = _licence(entry) if isinstance(entry, dict) else ("", "")
+        if not licence:
+            raise InputRefusedError(
+                "something in it is credited without a licence", where="dataset.json", hint="build the data set again"
+            )
+        counted.setdefault(kind, Counter())[licence] += 1
+    named = {
+        kind: ", ".join(f"{name} ({count})" for name, count in sorted(one.items())) for kind, one in counted.items()
+    }
+    return "; ".join(f"{kind}: {text}" for kind, text in named.items()) or "none"
+
+
+def _licence(entry: Mapping[str, Any]) -> tuple[str, str]:
+    if "credit" in entry:
+        return "photographs", str(entry["credit"]).rpartition("; ")[2]
+    named = entry.get("licence")
+    return "icon sets", named if isinstance(named, str) else ""

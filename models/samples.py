@@ -149,16 +149,18 @@ def credits_text(description: Mapping[str, Any], objects: thin_objects.Objects) 
         f"Drawings in {OBJECTS} (set:name):",
         *(f"  {name}" for name in shown),
         "",
-        "Sets and photographs, each with its licence:",
+        "Icon sets and photographs (those that scikit-image ships), each with its licence:",
         *map(_credit_line, description["credits"]),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _credit_line(credit: object) -> str:
-    if not isinstance(credit, dict):
-        return f"  {credit}"
-    return "  " + "; ".join(f"{key}: {value}" for key, value in credit.items() if value)
+def _credit_line(credit: Mapping[str, Any]) -> str:
+    if "credit" in credit:
+        return f"  {credit['file']}: {credit['credit']}"
+    return (
+        f"  {credit['prefix']} ({credit['name']}) by {credit['author']}: {credit['licence']} {credit['url']}".rstrip()
+    )
 
 
 def _save(file: Path, arrays: Mapping[str, Any]) -> None:

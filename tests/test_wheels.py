@@ -40,7 +40,7 @@ def sources(tmp_path: Path) -> Path:
     copy.mkdir()
     for name in ("CHANGELOG.md", "CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, copy)
-    for name in ("dwca_export", "tools"):
+    for name in ("dwca_export", "models", "tools"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     (copy / "tests").mkdir()
     return copy
@@ -155,6 +155,7 @@ def test_the_source_distribution_holds_what_is_needed_to_build_and_test(sources,
     }
     assert "dwca_export/kernels/src/isa_scalar.cc" in names
     assert "dwca_export/kernels/include/dwca/depthwise.h" in names
+    assert {"models/nets.py", "models/zoo/fashion_dwca.pt", "models/zoo/fashion_dwca.card.json"} <= names
     assert not any("planted" in name for name in names)
 
 

@@ -328,12 +328,15 @@ def test_a_zoo_that_is_not_there(finished, tmp_path, drawn, capsys):
 
 
 def test_licences_are_counted():
-    credited = [{"licence": "MIT"}, {"licence": "Apache-2.0"}, {"licence": "MIT"}]
-    assert licences(credited) == "Apache-2.0 (1), MIT (2)"
+    sets = [{"licence": "MIT"}, {"licence": "Apache-2.0"}, {"licence": "MIT"}]
+    photographs = [{"file": "a.png", "credit": "NASA; public domain"}, {"credit": "A; B; CC0-1.0"}]
+    assert licences(sets) == "icon sets: Apache-2.0 (1), MIT (2)"
+    expected = "icon sets: Apache-2.0 (1), MIT (2); photographs: CC0-1.0 (1), public domain (1)"
+    assert licences(sets + photographs) == expected
     assert licences([]) == "none"
 
 
-@pytest.mark.parametrize("credited", [[{"licence": ""}], [{}], ["MIT"], None, [{"licence": 7}]])
+@pytest.mark.parametrize("credited", [[{"licence": ""}], [{}], ["MIT"], None, [{"licence": 7}], [{"credit": "NASA; "}]])
 def test_a_credit_without_a_licence_is_refused(credited):
     with pytest.raises(InputRefusedError, match="without a licence"):
         licences(credited)
