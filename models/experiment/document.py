@@ -151,7 +151,8 @@ def _common(found: Sequence[Finished], classes: Sequence[str], images: int) -> D
 def _described(seeds: Mapping[int, Finished], measured: Document) -> Document:
     first = next(iter(seeds.values())).result
     own = {key: first["recipe"].get(key) for key in ("width", "batch", "lr")}
-    return {"seeds": sorted(seeds), "parameters": first["parameters"], **own, **measured}
+    trained = [one.result["metrics"].get("train_accuracy") for _, one in sorted(seeds.items())]
+    return {"seeds": sorted(seeds), "parameters": first["parameters"], **own, "train_accuracy": trained, **measured}
 
 
 def _answers(one: Finished, truth: Truth) -> Classified:

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from planted_runs import build_data, plant_fashion, plant_objects, plant_scenes
+
+from models.experiment import report, what
+from models.experiment.page import filled
+from models.experiment.report import DOCS, gather, publish
+from models.experiment.tables import tables
+from models.experiment.verdict import LOOKALIKES, claim, find, outcome, verdict
+
+TEMPLATE = (DOCS / "pages/comparison.md").read_text(encoding="utf-8")
+SAME = dict.fromkeys(what.VARIANTS["objects"], 0.7)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    return build_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """All runs, with DWCA ahead of everything but the baseline of equal latency."""
+    runs = tmp_path_factory.mktemp("runs")
+    plant_objects(runs, data, {**SAME, "dwca": 0.8, "baseline_same_latency": 0.9})
+    plant_scenes(runs, data, {"baseline": 3, "dwca": 7})
+    plant_fashion(runs, {"baseline": 0.9, "dwca": 0.9})
+    return runs
+
+
+def only(runs, data, accuracies, seeds=range(5)):
+    plant_objects(runs, data, accuracies, seeds)
+    return gather(runs, data, seeds)
+
+
+@pytest.mark.parametrize(
+    ("dwca", "expected", "words"),
+    [(0.8, "gain", "the claim holds here"), (0.6, "loss", "is refuted here"), (0.7, "undecided", "neither confirmed")],
+)
+def test_the_verdict_follows_the_numbers(data, tmp_path, dwca, expected, words):
+    document = only(tmp_path, data, {"baseline": 0.7, "dwca": dwca})
+    assert outcome(find(document, "objects", LOOKALIKES, "baseline")) == expected
+    text = verdict(document)
+    assert words in text
+    others = {"the claim holds here", "is refuted here", "neither confirmed"} - {words}
+    assert not [other for other in others if other in text]
+    assert "equal latency it was not measured" in text
+
+
+def test_what_is_decided_at_equal_width_and_lost_at_equal_latency_is_said_so(whole, data):
+    text = verdict(gather(whole, data, what.SEEDS))
+    assert "the claim holds here" in text
+    assert "A wider baseline of equal latency is better than DWCA." in text
+    assert "DWCA is also better than a wider baseline of equal multiply-adds." in text
+    assert re.search(r"Fashion-MNIST\*\*, DWCA against the 3x3 baseline: .*not decided", text)
+
+
+@pytest.mark.parametrize("at", ["gain", "loss", "undecided", "unmeasured"])
+def test_every_outcome_has_words_of_its_own(at):
+    assert len({claim(at, other, "gain") for other in ("gain", "loss", "undecided", "unmeasured")}) == 4
+
+
+def test_one_seed_decides_nothing_and_says_so(data, tmp_path):
+    document = only(tmp_path, data, {"baseline": 0.5, "dwca": 0.9}, seeds=[0])
+    assert outcome(find(document, "objects", LOOKALIKES, "baseline")) == "undecided"
+    assert "one seed: no interval" in verdict(document)
+    assert "(one seed: no interval)" in tables(document)["objects"]
+
+
+def test_many_controls_ask_for_more_than_one(data, tmp_path):
+    document = only(tmp_path, data, {"baseline": 0.70, "dwca": 0.706})
+    alone = find(document, "objects", "accuracy", "baseline")
+    assert alone["p_holm"] == alone["difference"]["p"]
+    document = only(tmp_path, data, {**SAME, "dwca": 0.706})
+    among = find(document, "objects", "accuracy", "baseline")
+    assert among["p_holm"] >= among["difference"]["p"]
+    assert among["difference"]["n"] == 5
+
+
+def test_the_page_has_a_place_for_every_table_and_shows_it(whole, data, tmp_path):
+    document = gather(whole, data, what.SEEDS)
+    text = filled(TEMPLATE, document)
+    made = tables(document)
+    assert [name for name, table in made.items() if table not in text] == []
+    assert filled(text, document) == text
+    assert "**Incomplete" in text  # cost and the others are not there
+    without = TEMPLATE.replace("<!-- begin: batch-2 -->", "")
+    with pytest.raises(Exception, match="no place for batch-2"):
+        filled(without, document)
+
+
+def test_figures_are_those_of_the_runs(whole, data):
+    document = gather(whole, data, what.SEEDS)
+    one = document["objects"]["variants"]["dwca"]
+    result = json.loads((whole / "objects/dwca/seed-3/result.json").read_text())
+    assert one["accuracy"][3] == pytest.approx(result["metrics"]["test_accuracy"])
+    assert one["per_class"]["pen"][3] == pytest.approx(result["metrics"]["per_class"]["pen"])
+    counts = np.array(one["confusion"])
+    assert counts.sum() == 5 * document["objects"]["test_images"]
+    assert np.trace(counts) / counts.sum() == pytest.approx(np.mean(one["accuracy"]))
+    lengths = document["objects"]["images_by_length"]
+    weighted = sum(n * (one["by_length"][name][0] or 0) for name, n in lengths.items())
+    assert weighted / sum(lengths.values()) == pytest.approx(one["accuracy"][0])
+    scenes = document["scenes"]["variants"]
+    assert np.mean(scenes["dwca"]["map50"]) > np.mean(scenes["baseline"]["map50"])
+    assert scenes["dwca"]["by_length"]["8-12"] == [None] * 5  # the shapes have none so short
+    assert np.mean(scenes["dwca"]["by_length"]["24-32"]) > np.mean(scenes["baseline"]["by_length"]["24-32"])
+
+
+def test_runs_that_are_missing_are_named_and_nothing_is_written(whole, data, tmp_path, capsys):
+    command = [str(whole), "--data", str(data), "--out", str(tmp_path), "--no-plots"]
+    assert report.main(command) == 2
+    said = capsys.readouterr().err
+    assert "models.experiment.cost" in said
+    assert list(tmp_path.iterdir()) == []
+    assert report.main([*command, "--partial"]) == 0
+    assert "**Incomplete: what follows lacks 3" in (tmp_path / "pages/comparison.md").read_text()
+    assert report.main([*command, "--seeds", "0-5"]) == 2
+    assert "objects/dwca seed 5" in capsys.readouterr().err
+
+
+def test_generated_shapes_are_never_published(whole, data, capsys):
+    before = (DOCS / "pages/comparison.md").read_bytes()
+    assert report.main([str(whole), "--data", str(data), "--partial"]) == 2
+    assert "no data to publish" in capsys.readouterr().err
+    assert (DOCS / "pages/comparison.md").read_bytes() == before
+
+
+def test_the_same_figures_make_the_same_plots(whole, data, tmp_path):
+    pytest.importorskip("matplotlib")
+    document = gather(whole, data, what.SEEDS)
+    first, second = (publish(document, tmp_path / name) for name in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert {path.name for path in first} >= {"accuracy.svg", "length.svg", "comparison.md", "comparison.json"}
+
+
+def change_result(runs, edit):
+    file = runs / "objects/dwca/seed-1/result.json"
+    content = json.loads(file.read_text())
+    edit(content)
+    file.write_text(json.dumps(content))
+
+
+def damage(name, runs):
+    if name == "other data":
+        change_result(runs, lambda one: one.update(dataset={"name": "thin-objects", "sha256": "1" * 64}))
+    elif name == "another recipe":
+        change_result(runs, lambda one: one["recipe"].update(epochs=99))
+    elif name == "another run":
+        change_result(runs, lambda one: one.update(seed=4))
+    elif name == "other predictions":
+        change_result(runs, lambda one: one["metrics"]["per_class"].update(pen=0.123))
+    elif name == "no JSON":
+        (runs / "objects/dwca/seed-1/result.json").write_text("{")
+    elif name == "half an archive":
+        file = runs / "objects/dwca/seed-1/predictions.npz"
+        file.write_bytes(file.read_bytes()[:500])
+    elif name == "NaN":
+        file = runs / "objects/dwca/seed-1/predictions.npz"
+        with np.load(file) as old:
+            logits, labels = old["logits"].copy(), old["labels"]
+        logits[0, 0] = np.nan
+        np.savez(file, logits=logits, labels=labels)
+    else:
+        rows = [{"task": "objects", "variant": "dwca", "parameters": 7}]
+        (runs / "cost.json").write_text(json.dumps({"schema": 1, "rows": rows}))
+
+
+FAULTS = {
+    "other data": "different data",
+    "another recipe": "different epochs",
+    "another run": "of another run",
+    "other predictions": "its result says 0.123",
+    "no JSON": "cannot be read",
+    "half an archive": "cannot be read",
+    "NaN": "no number",
+    "another network": "costed were 7",
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_does_not_belong_together_is_refused(name, data, tmp_path, capsys):
+    plant_objects(tmp_path, data, {"baseline": 0.7, "dwca": 0.8}, seeds=range(3))
+    damage(name, tmp_path)
+    out = tmp_path / "out"
+    command = [str(tmp_path), "--data", str(data), "--seeds", "0-2", "--partial", "--out", str(out), "--no-plots"]
+    assert report.main(command) == 3
+    assert FAULTS[name] in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_other_data_than_those_of_the_runs_are_refused(whole, tmp_path, capsys):
+    other = build_data(tmp_path / "other", images=44)
+    assert report.main([str(whole), "--data", str(other), "--partial", "--out", str(tmp_path / "out")]) == 3
+    assert "were trained on the data" in capsys.readouterr().err
