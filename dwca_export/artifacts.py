@@ -26,7 +26,8 @@ class LoadedModel:
         sha256: Hash of the file.
         shapes: Input shapes that the file itself (or its card) names, one per input, or None.
         shapes_from: Where `shapes` come from, for the report ("checkpoint", "card", "onnx", "exported program").
-        card: The card beside the checkpoint (`<stem>.card.json`), empty where there is none.
+        card: The card beside the checkpoint (`<stem>.card.json`), completed by what the file itself says; empty where
+            neither says anything.
         notes: What the user should know (prefixes removed, EMA weights taken, fp16 widened, ...).
     """
 

@@ -96,7 +96,7 @@ def _load(request: Request) -> LoadedModel:
         sha256=sha256,
         shapes=carded or source.shapes,
         shapes_from="card" if carded else source.shapes_from,
-        card=card,
+        card={**source.described, **card},
         notes=source.notes,
     )
 

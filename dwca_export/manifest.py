@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dwca_export import bundle
 from dwca_export.artifacts import TorchModel
 from dwca_export.blocks import find_blocks
+from dwca_export.detect.spec import DetectorSpec
+from dwca_export.errors import InputRefusedError
 from dwca_export.parity.contrast import caveats
 from dwca_export.parity.measure import figures
 from dwca_export.parity.tolerances import TOLERANCES
@@ -66,7 +68,11 @@ class Facts:
 
 
 def describe(facts: Facts) -> dict[str, Any]:
-    """The manifest without the hashes of the files. Its schema is documented in docs/pages/bundle.md."""
+    """The manifest without the hashes of the files. Its schema is documented in docs/pages/bundle.md.
+
+    Raises:
+        InputRefusedError: What the card says of a detector does not fit the network.
+    """
     request, network = facts.request, facts.network
     blocks = [asdict(block) for block in find_blocks(facts.conversion.onnx[-1][1])]
     return {
@@ -82,6 +88,7 @@ def describe(facts: Facts) -> dict[str, Any]:
             for index, spec in enumerate(network.outputs)
         ],
         "labels": _labels(facts),
+        "detection": _detection(facts),
         "blocks": blocks,
         "networks": {
             precision: {"param": bundle.PARAM, "bin": name}
@@ -189,6 +196,23 @@ def _labels(facts: Facts) -> list[str]:
     outputs = [spec.shape for spec in facts.network.outputs]
     named = isinstance(labels, list) and (not _is_classifier(outputs) or len(labels) == outputs[0][1])
     return [str(label) for label in labels] if named else []
+
+
+def _detection(facts: Facts) -> dict[str, Any] | None:
+    """How the outputs hold boxes, as the card says and the network bears out; None where the card does not say."""
+    document = facts.loaded.card.get("detection")
+    if document is None:
+        return None
+    spec = DetectorSpec.from_document(document)
+    shapes = [given.shape for given in facts.network.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != _IMAGE_RANK:
+        raise InputRefusedError(
+            f"a detector takes one image, the network takes {shapes_text(shapes)}",
+            where="detection",
+            hint="remove `detection` from the card",
+        )
+    spec.check_maps([output.shape for output in facts.network.outputs], len(_labels(facts)), shapes[0][2:])
+    return spec.document()
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:

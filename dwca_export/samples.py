@@ -174,6 +174,25 @@ def open_samples(
     return _from_arrays(_read_arrays(path), path, inputs, preprocessing, seed)
 
 
+def read_pixels(path: Path) -> tuple[np.ndarray, ...]:
+    """Read the images in a `.npy` (N, H, W[, C] of uint8 pixels) or a `.npz` with such an array under `images`.
+
+    Returns:
+        uint8, (H, W, C) each.
+
+    Raises:
+        InputRefusedError: The file is damaged, or holds something else.
+    """
+    pixels = _find_pixels(_read_arrays(path))
+    if pixels is None:
+        raise InputRefusedError(
+            "it does not hold uint8 pixels, N x H x W or N x H x W x C",
+            where=str(path),
+            hint="in a .npz of several arrays, the pixels are called `images`",
+        )
+    return _images(pixels, path)
+
+
 def _noise(seed: int) -> SampleSource:
     origin = f"Gaussian noise, seed {seed}: not the data that the network was made for"
     return SampleSource("noise", origin, seed=seed)
@@ -194,14 +213,13 @@ def _from_folder(path: Path, preprocessing: Preprocessing) -> SampleSource:
 def _from_arrays(
     arrays: dict[str, np.ndarray], path: Path, inputs: Sequence[TensorSpec], preprocessing: Preprocessing, seed: int
 ) -> SampleSource:
-    sole = next(iter(arrays.values())) if len(arrays) == 1 else None
-    pixels = arrays.get("images", sole)
-    if pixels is not None and pixels.dtype == np.uint8 and pixels.ndim in _IMAGE_RANKS:
+    pixels = _find_pixels(arrays)
+    if pixels is not None:
         images = _images(pixels, path)
         return SampleSource(
             "images", f"{len(images)} images of {printable(path.name)}", images, preprocessing=preprocessing
         )
-    named = arrays if sole is None else {inputs[0].name: sole}
+    named = {inputs[0].name: next(iter(arrays.values()))} if len(arrays) == 1 else arrays
     for spec in inputs:
         _check_array(spec, named.get(spec.name), path)
     counts = {len(named[spec.name]) for spec in inputs}
@@ -214,6 +232,13 @@ def _from_arrays(
         for index in range(counts.pop())
     )
     return SampleSource("arrays", f"{len(samples)} samples of {printable(path.name)}", arrays=samples, seed=seed)
+
+
+def _find_pixels(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The array of 8-bit images: the only one, or the one called `images`; None where there is none."""
+    sole = next(iter(arrays.values())) if len(arrays) == 1 else None
+    pixels = arrays.get("images", sole)
+    return pixels if pixels is not None and pixels.dtype == np.uint8 and pixels.ndim in _IMAGE_RANKS else None
 
 
 def _images(pixels: np.ndarray, path: Path) -> tuple[np.ndarray, ...]:

@@ -122,6 +122,7 @@ def decode(
     *,
     score: float | None = None,
     iou: float | None = None,
+    across_classes: bool = False,
 ) -> Detections:
     """Find the boxes in the maps of one image.
 
@@ -135,6 +136,7 @@ def decode(
         width: Of that image, in pixels.
         score: Another score threshold than the spec's.
         iou: Another overlap threshold than the spec's.
+        across_classes: Whether a box is dropped for a better one of another class too.
 
     Returns:
         The boxes, cut off at the image's edges.
@@ -148,7 +150,8 @@ def decode(
     boxes = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
     visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     rows, labels, boxes = rows[visible], labels[visible], boxes[visible]
-    kept = suppress(boxes, scores[rows, labels], labels, spec.iou_threshold if iou is None else iou)
+    groups = np.zeros_like(labels) if across_classes else labels
+    kept = suppress(boxes, scores[rows, labels], groups, spec.iou_threshold if iou is None else iou)
     return Detections(boxes[kept], scores[rows, labels][kept], labels[kept].astype(np.int64))
 
 

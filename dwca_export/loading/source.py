@@ -43,6 +43,7 @@ class Source:
         shapes: Input shapes that the file itself names, one per input, or None.
         shapes_from: What names them.
         notes: What the user should know.
+        described: What the file says that a card may say too: `labels`, `detection`.
     """
 
     model: Any
@@ -50,3 +51,4 @@ class Source:
     shapes: Shapes | None = None
     shapes_from: str = ""
     notes: tuple[str, ...] = field(default=())
+    described: Mapping[str, Any] = field(default_factory=dict)

@@ -88,7 +88,25 @@ def _read(found: Found, request: Request) -> Source:
     check_numbers(network.named_parameters(), network.named_buffers())
     notes = [*found.notes, *notes, *to_float32(network)]
     shapes = shapes_of_checkpoint(found.extras, _input_channels(network))
-    return Source(network, kind, shapes, "checkpoint" if shapes else "", tuple(notes))
+    return Source(network, kind, shapes, "checkpoint" if shapes else "", tuple(notes), describe(found.extras))
+
+
+def describe(extras: Mapping[str, Any]) -> dict[str, Any]:
+    """Take from a checkpoint what a card may say too; whatever else others put under these keys is left alone.
+
+    Args:
+        extras: What the checkpoint holds beside the network.
+
+    Returns:
+        `labels`, if they are an array of texts, and `detection`, if it names strides and anchors; each may be absent.
+    """
+    described: dict[str, Any] = {}
+    labels, detection = extras.get("labels"), extras.get("detection")
+    if isinstance(labels, list | tuple) and labels and all(isinstance(label, str) for label in labels):
+        described["labels"] = list(labels)
+    if isinstance(detection, dict) and {"strides", "anchors"} <= detection.keys():
+        described["detection"] = detection
+    return described
 
 
 def _build(weights: Mapping[str, Any], extras: Mapping[str, Any], request: Request) -> tuple[nn.Module, list[str]]:
