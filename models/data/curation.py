@@ -89,7 +89,7 @@ def _icon_fault(curation: Curation) -> str:
     count = Counter(icon for icons in curation.classes.values() for icon in icons)
     if twice := [icon for icon, times in count.items() if times > 1]:
         return f"named more than once: {_listed(twice)}"
-    if malformed := [icon for icon in count if not all(icon.partition(":"))]:
+    if malformed := [icon for icon in count if not (isinstance(icon, str) and all(icon.partition(":")))]:
         return f"not of the form set:name: {_listed(malformed)}"
     if stray := sorted(curation.largest_only - set(count)):
         return f"keep_largest_part_only names icons of no class: {_listed(stray)}"
@@ -106,5 +106,5 @@ def _part_fault(curation: Curation) -> str:
 
 
 def _listed(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
+    names = [str(name) for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -115,8 +115,10 @@ def enclosed(mask: Mask) -> Mask:
     coarse = np.pad(_coarse(mask), 1)
     seed = np.zeros_like(coarse)
     seed[0, 0] = True
-    outside = _grown(seed, ~coarse)[1:-1, 1:-1]
-    return mask | ~_fine(outside, mask.shape)
+    outside = _grown(seed, ~coarse)
+    # A cell on the edge of the object belongs to both sides: what the mask leaves of it is outside.
+    edge = _neighbours(_neighbours(outside))[1:-1, 1:-1]
+    return np.asarray(mask | ~_fine(edge, mask.shape))
 
 
 def largest_part(mask: Mask) -> Mask:
@@ -143,15 +145,20 @@ def _grown(seed: Mask, allowed: Mask) -> Mask:
     """Spread a seed to all four neighbours within what is allowed, until nothing changes."""
     grown = seed
     while True:
-        spread = grown.copy()
-        spread[1:] |= grown[:-1]
-        spread[:-1] |= grown[1:]
-        spread[:, 1:] |= grown[:, :-1]
-        spread[:, :-1] |= grown[:, 1:]
-        spread &= allowed
+        spread = _neighbours(grown) & allowed
         if (spread == grown).all():
             return grown
         grown = spread
+
+
+def _neighbours(mask: Mask) -> Mask:
+    """Add the four neighbours of every cell."""
+    spread = mask.copy()
+    spread[1:] |= mask[:-1]
+    spread[:-1] |= mask[1:]
+    spread[:, 1:] |= mask[:, :-1]
+    spread[:, :-1] |= mask[:, 1:]
+    return np.asarray(spread)
 
 
 def _coarse(mask: Mask) -> Mask:
