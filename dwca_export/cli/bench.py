@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -10,12 +11,13 @@ from typer.core import TyperGroup
 
 from dwca_export.cli import bench_options as options  # noqa: TC001  typer reads annotations at run time
 from dwca_export.cli.bench_kernels import kernels
-from dwca_export.cli.bench_session import chosen_settings, end_of
-from dwca_export.cli.options import Interrupts, end, run, start
+from dwca_export.cli.bench_session import Work, measured
+from dwca_export.cli.option_groups import with_group
+from dwca_export.cli.options import AsJson, Debug, Interrupts, Quiet, end, run, start
 from dwca_export.errors import SlowerError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from dwca_export.bench.variants import Variant
@@ -59,6 +61,7 @@ def group(
 
 
 @app.command(_DEFAULT, epilog=_EPILOG)
+@with_group
 def model(
     target: options.Target = None,
     layers: options.Layers = False,
@@ -67,43 +70,20 @@ def model(
     variants: options.Variants = None,
     shape: options.Shape = None,
     all_layers: options.AllLayers = False,
-    rounds: options.Rounds = None,
-    min_time: options.MinTime = None,
-    quick: options.Quick = False,
-    cooldown: options.Cooldown = 0.0,
-    require_stable: options.RequireStable = False,
-    save: options.Save = None,
-    csv: options.Csv = None,
-    pyperf: options.Pyperf = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    measuring: options.Measuring,
 ) -> int:
     """Measure a network in variants, or its layers; this is what `dwca-bench BUNDLE_OR_PARAM` does."""
-    code = 0
 
-    def command(_: Interrupts) -> None:
-        nonlocal code
-        from dwca_export.bench.session import open_session
-        from dwca_export.cli.bench_output import Output
-        from dwca_export.report.bench_text import bench_text
-
+    def prepare() -> Work:
         if target is None:
             raise UsageError("no network is named", where="command line", hint="dwca-bench BUNDLE_OR_PARAM, or --quick")
-        settings = chosen_settings(quick, rounds, min_time, cooldown, require_stable)
-        output = Output(save, csv, pyperf, as_json, quiet)
-        measure, most_threads = _measurement(target, shape, layers, all_layers, mode, threads, variants)
-        output.check(emulated=False)
-        with open_session(settings, most_threads) as session:
-            output.check(emulated=session.emulated)
-            document = measure(session, output.checkpoint)
-        output.show(document, lambda width: bench_text(document, width=width, all_layers=all_layers))
-        code = end_of(document)
+        return _work(target, shape, layers, all_layers, mode, threads, variants)
 
-    if target is None and quick:  # the kernels of the usual layers, with the same options
+    if target is None and measuring.quick:  # the kernels of the usual layers, with the same options
         words = sys.argv[2:] if sys.argv[1] == _DEFAULT else sys.argv[1:]
         return int(typer.main.get_command(app)(["kernels", *words], standalone_mode=False))
-    return run(command, as_json=as_json, debug=debug) or code
+    return measured(measuring, prepare)
 
 
 app.command("kernels", epilog=_EPILOG)(kernels)
@@ -115,9 +95,9 @@ def compare(
     new: options.New,
     fail_if_slower: options.FailIfSlower = None,
     force: options.Force = False,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> int:
     """Compare two results, as a gate for changes: what became slower, beyond chance?"""
     code = 0
@@ -145,7 +125,7 @@ def compare(
     return run(command, as_json=as_json, debug=debug) or code
 
 
-def _measurement(
+def _work(
     path: Path,
     shape: list[str] | None,
     layers: bool,
@@ -153,11 +133,11 @@ def _measurement(
     mode: str,
     threads: int,
     named: str | None,
-) -> tuple[Callable[..., dict[str, Any]], int]:
-    """What is to be done in the frame of a session, and with how many threads at most."""
+) -> Work:
     from dwca_export.bench.layers import bench_layers
     from dwca_export.bench.model import bench_model
     from dwca_export.bench.target import open_target
+    from dwca_export.report.bench_text import bench_text
     from dwca_export.shapes import parse_shape
 
     if layers and named:
@@ -170,10 +150,10 @@ def _measurement(
     _check_name(path)
     target = open_target(path, shapes)
     chosen = _variants(mode, threads, named, tuple(target.bins))
+    text = partial(bench_text, all_layers=all_layers)
     if layers:
-        return lambda session, checkpoint: bench_layers(target, chosen[0], session, checkpoint), threads
-    most = max(variant.threads for variant in chosen)
-    return lambda session, checkpoint: bench_model(target, chosen, session, checkpoint), most
+        return Work(partial(bench_layers, target, chosen[0]), text, threads)
+    return Work(partial(bench_model, target, chosen), text, max(variant.threads for variant in chosen))
 
 
 def _check_name(path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dwca_export.cli import bench_kernels_options as own  # noqa: TC001  typer reads annotations at run time
-from dwca_export.cli import bench_options as options  # noqa: TC001
-from dwca_export.cli.bench_session import chosen_settings, end_of
-from dwca_export.cli.options import Interrupts, run
+from dwca_export.cli.bench_session import Work, measured
+from dwca_export.cli.option_groups import with_group
 from dwca_export.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dwca_export.bench.terms import Terms
 
 
+@with_group
 def kernels(
     target: own.Target = None,
     shape: own.Shape = None,
@@ -36,56 +37,36 @@ def kernels(
     threads: own.Threads = 1,
     blocks: own.Blocks = True,
     frameworks: own.Frameworks = True,
-    rounds: options.Rounds = None,
-    min_time: own.MinTime = None,
-    quick: own.Quick = False,
-    cooldown: options.Cooldown = 0.0,
-    require_stable: options.RequireStable = False,
-    save: options.Save = None,
-    csv: options.Csv = None,
-    pyperf: options.Pyperf = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    measuring: own.Measuring,
 ) -> int:
     """Measure depthwise kernels beside each other: ncnn's, ours, and those of frameworks that are installed.
 
     Of a network's layers, of layers given by --shape, or of some usual ones. It ends with a verdict: whether ncnn uses
     Winograd, whether Winograd would pay, which kernel is best, and what a 5x5 block with attention costs.
     """
-    code = 0
 
-    def command(_: Interrupts) -> None:
-        nonlocal code
+    def prepare() -> Work:
         from dwca_export.bench.kernels import bench_kernels, check_threads
-        from dwca_export.bench.session import open_session
-        from dwca_export.cli.bench_output import Output
         from dwca_export.report.kernels_text import kernels_text
 
         form = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
         form |= {"bias": bias or None, "activation": activation}
         check_threads(threads)
-        output = Output(save, csv, pyperf, as_json, quiet)
-        settings = chosen_settings(quick, rounds, min_time, cooldown, require_stable)
         subjects, described, notes = _subjects(target, shape, form)
         terms = _terms(storage, arithmetic, elempack, isa, algorithm, threads, frameworks, subjects)
-        output.check(emulated=False)
-        with open_session(settings, threads) as session:
-            output.check(emulated=session.emulated)
-            document = bench_kernels(
-                subjects,
-                terms,
-                session,
-                target=described,
-                notes=notes,
-                blocks=blocks,
-                started=_say_nothing if quiet or not sys.stderr.isatty() else _say,
-                checkpoint=output.checkpoint,
-            )
-        output.show(document, lambda width: kernels_text(document, width=width))
-        code = end_of(document)
+        measure = partial(
+            bench_kernels,
+            subjects,
+            terms,
+            target=described,
+            notes=notes,
+            blocks=blocks,
+            started=_say_nothing if measuring.quiet or not sys.stderr.isatty() else _say,
+        )
+        return Work(measure, kernels_text, threads)
 
-    return run(command, as_json=as_json, debug=debug) or code
+    return measured(measuring, prepare)
 
 
 def _subjects(

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
+from dwca_export.cli import bench_options as options
+from dwca_export.cli.options import threads_of
+
 Target: TypeAlias = Annotated[
     Path | None,
-    typer.Argument(
-        help="Measure the depthwise layers of this network: a folder that dwca-export wrote, or a .param with its .bin "
-        "beside it.",
-        metavar="BUNDLE_OR_PARAM",
+    options.network(
+        "Measure the depthwise layers of this network: a folder that dwca-export wrote, or a .param with its .bin "
+        "beside it."
     ),
 ]
 Shape: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
-        "--shape",
-        help="Input of a layer, 64x56x56 for CxHxW; repeat for more. With a network: shape of its input, 1x3x224x224.",
-        metavar="SHAPE",
+    options.shapes(
+        "Input of a layer, 64x56x56 for CxHxW; repeat for more. With a network: shape of its input, 1x3x224x224."
     ),
 ]
 Kernel: TypeAlias = Annotated[
@@ -66,7 +67,7 @@ Algorithm: TypeAlias = Annotated[
         metavar="NAME",
     ),
 ]
-Threads: TypeAlias = Annotated[int, typer.Option(help="Threads of every kernel.", min=1, max=1024, metavar="N")]
+Threads: TypeAlias = Annotated[int, threads_of("Threads of every kernel.")]
 Blocks: TypeAlias = Annotated[
     bool, typer.Option("--blocks/--no-blocks", help="Also measure the DWCA block around each layer, in ncnn.")
 ]
@@ -77,10 +78,11 @@ Frameworks: TypeAlias = Annotated[
         help="Also measure torch, ONNX Runtime, OpenVINO and MNN, those that are installed.",
     ),
 ]
-MinTime: TypeAlias = Annotated[
-    float | None,
-    typer.Option(
-        "--min-time", help="Seconds for each kernel at least. [default: 1]", min=0, max=86400, metavar="SECONDS"
-    ),
-]
-Quick: TypeAlias = Annotated[bool, typer.Option("--quick", help="10 rounds and 0.1 s, unless said otherwise.")]
+
+
+@dataclass(frozen=True)
+class Measuring(options.Measuring):
+    """As all commands that measure have them, with what there is to be said of kernels."""
+
+    min_time: Annotated[float | None, options.min_time("Seconds for each kernel at least. [default: 1]")] = None
+    quick: Annotated[bool, typer.Option("--quick", help="10 rounds and 0.1 s, unless said otherwise.")] = False

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from dwca_export import __version__
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        typer.echo(f"dwca-bench {__version__}")
-        raise typer.Exit
+from dwca_export.cli.options import AsJson, Debug, Quiet, threads_of, version_of
 
 
 def _show_include_dir(value: bool) -> None:
@@ -24,11 +19,23 @@ def _show_include_dir(value: bool) -> None:
         raise typer.Exit
 
 
+def network(text: str) -> Any:
+    """The argument that names a network, with its help."""
+    return typer.Argument(help=text, metavar="BUNDLE_OR_PARAM")
+
+
+def shapes(text: str) -> Any:
+    """The option for shapes, with its help."""
+    return typer.Option("--shape", help=text, metavar="SHAPE")
+
+
+def min_time(text: str) -> Any:
+    """The option for the shortest time to measure for, with its help."""
+    return typer.Option("--min-time", help=text, min=0, max=86400, metavar="SECONDS")
+
+
 Target: TypeAlias = Annotated[
-    Path | None,
-    typer.Argument(
-        help="Folder that dwca-export wrote, or a .param with its .bin beside it.", metavar="BUNDLE_OR_PARAM"
-    ),
+    Path | None, network("Folder that dwca-export wrote, or a .param with its .bin beside it.")
 ]
 Layers: TypeAlias = Annotated[
     bool, typer.Option("--layers", help="Time every layer in the network, instead of the network in variants.")
@@ -39,7 +46,7 @@ Mode: TypeAlias = Annotated[
         help="Precision of the first variant: fp32, fp16-storage, fp16-arithmetic or bf16-storage.", metavar="MODE"
     ),
 ]
-Threads: TypeAlias = Annotated[int, typer.Option(help="Threads of the first variant.", min=1, max=1024, metavar="N")]
+Threads: TypeAlias = Annotated[int, threads_of("Threads of the first variant.")]
 Variants: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -49,12 +56,7 @@ Variants: TypeAlias = Annotated[
     ),
 ]
 Shape: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--shape",
-        help="Shape of an input, batch axis of 1 first: 1x3x224x224. Once per input, in order.",
-        metavar="SHAPE",
-    ),
+    list[str] | None, shapes("Shape of an input, batch axis of 1 first: 1x3x224x224. Once per input, in order.")
 ]
 AllLayers: TypeAlias = Annotated[
     bool, typer.Option("--all-layers", help="With --layers: show every layer, in order of execution.")
@@ -62,12 +64,7 @@ AllLayers: TypeAlias = Annotated[
 Rounds: TypeAlias = Annotated[
     int | None, typer.Option(help="Rounds at least. [default: 30]", min=1, max=1_000_000, metavar="N")
 ]
-MinTime: TypeAlias = Annotated[
-    float | None,
-    typer.Option(
-        "--min-time", help="Seconds for each variant at least. [default: 1]", min=0, max=86400, metavar="SECONDS"
-    ),
-]
+MinTime: TypeAlias = Annotated[float | None, min_time("Seconds for each variant at least. [default: 1]")]
 Quick: TypeAlias = Annotated[
     bool, typer.Option("--quick", help="10 rounds and 0.1 s, unless said otherwise; without BUNDLE_OR_PARAM: kernels.")
 ]
@@ -86,12 +83,7 @@ Csv: TypeAlias = Annotated[
 Pyperf: TypeAlias = Annotated[
     Path | None, typer.Option(help="Write the samples as pyperf reads them, while measuring too.", metavar="FILE")
 ]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Debug: TypeAlias = Annotated[bool, typer.Option("--debug", help="Print tracebacks.")]
-Version: TypeAlias = Annotated[
-    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-]
+Version: TypeAlias = Annotated[bool, version_of("dwca-bench")]
 IncludeDir: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -112,3 +104,20 @@ FailIfSlower: TypeAlias = Annotated[
 Force: TypeAlias = Annotated[
     bool, typer.Option("--force", help="Compare also what comes from different machines, or lacks rows.")
 ]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How a command measures, and where its result goes."""
+
+    rounds: Rounds = None
+    min_time: MinTime = None
+    quick: Quick = False
+    cooldown: Cooldown = 0.0
+    require_stable: RequireStable = False
+    save: Save = None
+    csv: Csv = None
+    pyperf: Pyperf = None
+    as_json: AsJson = False
+    quiet: Quiet = False
+    debug: Debug = False

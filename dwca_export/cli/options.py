@@ -37,6 +37,11 @@ def version_of(program: str) -> Any:
     return typer.Option("--version", callback=show, is_eager=True, help="Print the version.")
 
 
+def threads_of(text: str) -> Any:
+    """The option for a number of threads, with its help."""
+    return typer.Option(help=text, min=1, max=1024, metavar="N")
+
+
 class InterruptedExportError(DwcaExportError):
     """The user, or the system, asked the process to end."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from dwca_export.cli.options import version_of
+from dwca_export.cli.options import threads_of, version_of
 
 Bundle: TypeAlias = Annotated[Path, typer.Argument(help="Folder that dwca-export wrote.", metavar="BUNDLE")]
 Modes: TypeAlias = Annotated[
@@ -19,7 +19,7 @@ Modes: TypeAlias = Annotated[
         metavar="MODE",
     ),
 ]
-Threads: TypeAlias = Annotated[int, typer.Option(help="Threads that ncnn may use.", min=1, max=1024, metavar="N")]
+Threads: TypeAlias = Annotated[int, threads_of("Threads that ncnn may use.")]
 Images: TypeAlias = Annotated[
     Path | None,
     typer.Option(
