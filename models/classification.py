@@ -43,9 +43,8 @@ class Normalisation:
         Returns:
             float32 `(N, C, H, W)`, on the same device, in channels_last layout, which is the faster one on CPUs.
         """
-        mean = torch.tensor(self.mean, device=images.device)
-        std = torch.tensor(self.std, device=images.device)
-        return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+        mean, std = (torch.tensor(values, device=images.device) for values in (self.mean, self.std))
+        return torch.addcmul(-mean / std, images.float(), 1 / (255 * std)).permute(0, 3, 1, 2)
 
 
 class ClassificationTask:

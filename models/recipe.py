@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dwca_export.errors import UsageError
 
-MIRRORS = ("none", "columns", "both")
+MIRRORS = ("none", "columns", "both", "all")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Recipe:
         label_smoothing: Probability spread over all classes.
         dropout: Probability of the dropout before the last layer.
         shift: Largest shift of a training image along either axis, in pixels.
-        mirror: Which axes are reversed in half of the training images each: "none", "columns" or "both".
+        mirror: Which axes are reversed in half of the training images each: "none", "columns", "both", or "all", which
+            also exchanges rows and columns in half of them.
         seed: Of the initial weights, the order of the images, their shifts and the dropout.
 
     Raises:

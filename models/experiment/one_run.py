@@ -61,7 +61,7 @@ def finished(run: Run, recipe: Recipe, dataset: Mapping[str, str], runs: Path) -
     file = run.folder(runs) / RESULT
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        kept = {"recipe": content["recipe"], "dataset": content["dataset"]}
+        kept = {name: dict(content[name]) for name in ("recipe", "dataset")}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

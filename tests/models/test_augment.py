@@ -11,6 +11,7 @@ from dwca_export.errors import UsageError
 from models.augment import Moves, draw_moves, move_boxes, move_images, require_room
 
 HEIGHT, WIDTH = 20, 24
+STAY = torch.zeros(2, dtype=torch.bool)
 
 
 def seeded(seed=0):
@@ -54,17 +55,17 @@ def test_what_comes_into_view_is_the_border_or_nothing(repeat, values):
     assert torch.all(moved[:, 3:-3, 3:-3] == 255)
 
 
-@given(
-    seed=st.integers(0, 1000),
-    x=st.tuples(st.integers(0, WIDTH), st.integers(0, WIDTH)).filter(lambda p: p[0] < p[1]),
-    y=st.tuples(st.integers(0, HEIGHT), st.integers(0, HEIGHT)).filter(lambda p: p[0] < p[1]),
-)
-def test_boxes_move_with_what_they_hold(seed, x, y):
-    image = torch.zeros(1, HEIGHT, WIDTH, 1, dtype=torch.uint8)
+spans = st.tuples(st.integers(0, HEIGHT), st.integers(0, HEIGHT)).filter(lambda span: span[0] < span[1])
+
+
+@given(seed=st.integers(0, 1000), x=spans, y=spans, mirror=st.sampled_from(["both", "all"]))
+def test_boxes_move_with_what_they_hold(seed, x, y, mirror):
+    width = HEIGHT if mirror == "all" else WIDTH
+    image = torch.zeros(1, HEIGHT, width, 1, dtype=torch.uint8)
     image[0, y[0] : y[1], x[0] : x[1]] = 1
-    moves = draw_moves(1, 4, "both", seeded(seed))
+    moves = draw_moves(1, 4, mirror, seeded(seed))
     box = torch.tensor([[x[0], y[0], x[1], y[1]]], dtype=torch.float32)
-    moved, visible = move_boxes(box, torch.tensor([0]), moves, (HEIGHT, WIDTH))
+    moved, visible = move_boxes(box, torch.tensor([0]), moves, (HEIGHT, width))
     held = move_images(image, moves, repeat_border=False).nonzero()
     area = (x[1] - x[0]) * (y[1] - y[0])
     assert bool(visible) == (2 * len(held) >= area)
@@ -73,8 +74,22 @@ def test_boxes_move_with_what_they_hold(seed, x, y):
         assert moved.tolist() == [[left, top, right, bottom]]
 
 
+def test_a_square_is_seen_in_all_eight_ways():
+    image = torch.arange(9, dtype=torch.uint8).view(1, 3, 3, 1)
+    moved = move_images(image.expand(200, 3, 3, 1), draw_moves(200, 0, "all", seeded()), repeat_border=True)
+    ways = {tuple(view.flatten().tolist()) for view in moved}
+    quarter_turns = [image[0, :, :, 0].rot90(k) for k in range(4)]
+    assert ways == {tuple(view.flatten().tolist()) for turn in quarter_turns for view in (turn, turn.T)}
+
+
+def test_rows_and_columns_of_what_is_not_square_are_not_exchanged():
+    moves = draw_moves(16, 0, "all", seeded())
+    with pytest.raises(UsageError, match="images of 20x24 cannot have rows and columns exchanged"):
+        move_images(torch.zeros(16, HEIGHT, WIDTH, 1, dtype=torch.uint8), moves, repeat_border=True)
+
+
 def test_each_box_moves_with_its_own_image():
-    moves = Moves(torch.tensor([[0, 3], [0, -2]]), torch.tensor([[False, False], [False, True]]))
+    moves = Moves(torch.tensor([[0, 3], [0, -2]]), torch.tensor([[False, False], [False, True]]), STAY)
     boxes = torch.tensor([[4.0, 5, 8, 9], [4, 5, 8, 9]])
     moved, _ = move_boxes(boxes, torch.tensor([0, 1]), moves, (HEIGHT, WIDTH))
     assert moved.tolist() == [[4, 5, 8, 9], [WIDTH - 10, 2, WIDTH - 6, 6]]
