@@ -151,6 +151,8 @@ def credits_text(description: Mapping[str, Any], objects: thin_objects.Objects) 
         "",
         "Icon sets and photographs (those that scikit-image ships), each with its licence:",
         *map(_credit_line, description["credits"]),
+        "",
+        "The text of each licence: https://spdx.org/licenses/ with its name. Each asks that this notice is kept.",
     ]
     return "\n".join(lines) + "\n"
 
