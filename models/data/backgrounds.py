@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _TEXTURES = 0.2
 _OCTAVES = 5
+# What is left of a background's contrast: it is to hide small objects sometimes, and not always.
+_HAZE = (0.3, 0.8)
 # How many pixels of a photograph become one of the scene.
 _ZOOM = (0.7, 3.0)
 _INSTALL = "pip install 'dwca-export[data]'"
@@ -147,7 +149,7 @@ def load(folder: Path | None = None) -> dict[str, tuple[Bytes, ...]]:
 
 
 def background(side: int, photographs: Sequence[Bytes], generator: np.random.Generator) -> Floats:
-    """Make a background: a crop of a photograph, turned, mirrored and lit at random, or a texture.
+    """Make a background: a crop of a photograph, turned, mirrored, hazed and lit at random, or a texture.
 
     Args:
         side: Height and width in pixels.
@@ -162,6 +164,8 @@ def background(side: int, photographs: Sequence[Bytes], generator: np.random.Gen
     else:
         photograph = photographs[int(generator.integers(len(photographs)))]
         pixels = _crop(photograph, side, generator)
+    mean = pixels.mean((0, 1))
+    pixels = mean + (pixels - mean) * generator.uniform(*_HAZE)
     gain, offset = generator.uniform(0.5, 1.1), generator.uniform(-20, 40)
     tint = generator.uniform(0.85, 1.15, 3)
     return np.clip(pixels * gain * tint + offset, 0, 255)

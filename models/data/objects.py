@@ -20,9 +20,9 @@ _WIDTHS = (0.75, 1.3)
 _LINES = (-2, -1, 0, 0, 1, 2, 4, 6)
 # A line that would lose more than this is left as it is.
 _LEAST_LEFT = 0.6
-# Difference of brightness (0 to 255) from the background: hardly seen to plain.
-_CONTRASTS = (40.0, 130.0)
-_FILLED = 0.5
+# Difference of brightness (0 to 255) from the background.
+_CONTRASTS = (80.0, 200.0)
+_FILLED = 0.85
 # Coverage of a supersampled pixel from which on it belongs to the box.
 _VISIBLE = 1 / 8
 _WHITE = 255

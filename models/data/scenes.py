@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from models.data.render import Drawing
     from models.data.thin_objects import Bytes
 
-# Longest side of an object in pixels.
+# Longest side of an object in pixels, the longer the more often: the share of a length is in proportion to it.
 LENGTHS = (8.0, 40.0)
 MOST_OBJECTS = 4
 # How far from the middle the object of an image of one may be, in pixels.
-_STRAYING = 10.0
+_STRAYING = 6.0
 _TRIES = 20
 # Free pixels between the boxes of two objects.
 _GAP = 1
-_BLUR = (0.0, 0.9)
+_BLUR = (0.0, 0.7)
 _JPEG = 0.7
-_QUALITIES = (30, 95)
-_NOISE = (0.0, 8.0)
+_QUALITIES = (50, 95)
+_NOISE = (0.0, 5.0)
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def object_image(drawing: Drawing, photographs: Sequence[Bytes], generator: np.r
         uint8 `(64, 64, 3)`, and the object's length in pixels.
     """
     canvas = backgrounds.background(OBJECT_SIDE, photographs, generator)
-    length = generator.uniform(*LENGTHS)
+    length = _length(generator)
     room = min(_STRAYING, (OBJECT_SIDE - length * math.sqrt(2)) / 2)
     centre = OBJECT_SIDE / 2 + generator.uniform(-room, room, 2)
     lay_over(canvas, _patch(drawing, length, centre, canvas, generator))
@@ -90,7 +90,7 @@ def scene_image(
     found: list[Found] = []
     for number in chosen:
         for _ in range(_TRIES):
-            length = generator.uniform(*LENGTHS)
+            length = _length(generator)
             room = length / 2 * math.sqrt(2)
             centre = generator.uniform(room, SCENE_SIDE - room, 2)
             if any(_covers(other.box, centre) for other in found):
@@ -122,6 +122,11 @@ def photographed(canvas: Floats, generator: np.random.Generator) -> Bytes:
         image.save(packed, "JPEG", quality=int(generator.integers(*_QUALITIES)))
         image = Image.open(packed)
     return np.asarray(image)
+
+
+def _length(generator: np.random.Generator) -> float:
+    shortest, longest = LENGTHS
+    return math.sqrt(generator.uniform(shortest**2, longest**2))
 
 
 def _patch(drawing: Drawing, length: float, centre: Floats, canvas: Floats, generator: np.random.Generator) -> Patch:
