@@ -5,10 +5,11 @@ A kernel that is wrong is never picked, however fast.
 
 from __future__ import annotations
 
+import inspect
 import statistics
 from dataclasses import asdict, dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from dwca_export.kernels.cache import on_this_machine, recall, remember
 from dwca_export.kernels.measured_error import Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Unpack
 
     from dwca_export.kernels import Layer, Plan
 
@@ -48,28 +51,24 @@ class Candidate:
         return self.error <= self.bound
 
 
-def auto(
-    layer: Layer,
-    weight: np.ndarray,
-    bias: np.ndarray | None = None,
-    *,
-    isa: str | None = None,
-    elempack: int | None = None,
-    storage: str = "fp32",
-    arithmetic: str = "fp32",
-    threads: int = 1,
-) -> Plan:
+class Options(TypedDict, total=False):
+    """What `kernels.plan` can be asked for besides the algorithm."""
+
+    isa: str | None
+    elempack: int | None
+    storage: str
+    arithmetic: str
+    threads: int
+
+
+def auto(layer: Layer, weight: np.ndarray, bias: np.ndarray | None = None, **options: Unpack[Options]) -> Plan:
     """The fastest kernel for a layer on this machine, as measured now or before.
 
     Args:
         layer: The layer.
         weight: float32, `(C, K, K)`.
         bias: float32, `(C,)`, or None.
-        isa: As `kernels.plan`; so are all that follow.
-        elempack: Numbers of a pixel's channels that lie together.
-        storage: How input and output are kept.
-        arithmetic: What sums are computed in.
-        threads: How many work on it.
+        options: As `kernels.plan`.
 
     Returns:
         A plan of that kernel with these weights.
@@ -78,14 +77,20 @@ def auto(
         Unavailable: There is no native library, or no kernel for this combination.
         DwcaExportError: Every kernel is wrong here.
     """
-    options = _Options(isa, elempack, storage, arithmetic, threads)
-    question = on_this_machine({"layer": asdict(layer) | {"bias": bias is not None}, "options": asdict(options)})
-    algorithm = recall(question, kernels.algorithms(layer, isa, arithmetic))
+    asked = _complete(options)
+    question = on_this_machine({"layer": asdict(layer) | {"bias": bias is not None}, "options": asked})
+    algorithm = recall(question, kernels.algorithms(layer, asked["isa"], asked["arithmetic"]))
     if algorithm is None:
-        candidates = measure(layer, weight, bias, options)
+        candidates = measure(layer, weight, bias, asked)
         algorithm = best(candidates).algorithm
         remember(question, algorithm, [asdict(candidate) for candidate in candidates])
-    return options.plan(layer, weight, bias, algorithm)
+    return kernels.plan(layer, weight, bias, algorithm=algorithm, **asked)
+
+
+def _complete(options: Options) -> dict[str, Any]:
+    """With `kernels.plan`'s defaults, so that to name one is to ask the same."""
+    parameters = inspect.signature(kernels.plan).parameters
+    return {**{name: parameters[name].default for name in Options.__annotations__}, **options}
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate:
@@ -105,29 +110,17 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     return min(right, key=lambda candidate: candidate.seconds)
 
 
-@dataclass(frozen=True)
-class _Options:
-    """What is left open to `kernels.plan` besides the algorithm."""
-
-    isa: str | None
-    elempack: int | None
-    storage: str
-    arithmetic: str
-    threads: int
-
-    def plan(self, layer: Layer, weight: np.ndarray, bias: np.ndarray | None, algorithm: str) -> Plan:
-        return kernels.plan(layer, weight, bias, algorithm=algorithm, **asdict(self))
-
-
-def measure(layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: _Options) -> tuple[Candidate, ...]:
+def measure(
+    layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: Mapping[str, Any]
+) -> tuple[Candidate, ...]:
     """Time every kernel that can compute the layer, in turns, and hold each to its error bound."""
     plans = _plans(layer, weight, bias, options)
     array = np.random.default_rng(0).standard_normal((layer.channels, layer.height, layer.width), np.float32)
-    x = kernels.pack(array, next(iter(plans.values())).elempack, options.storage)
+    x = kernels.pack(array, next(iter(plans.values())).elempack, options["storage"])
     truth = Truth(layer, kernels.unpack(x, layer.channels), weight, bias, kernels.reference)
     outputs = {name: plan(x) for name, plan in plans.items()}
     errors = {
-        name: truth.epsilons(kernels.unpack(y, layer.channels), options.arithmetic) for name, y in outputs.items()
+        name: truth.epsilons(kernels.unpack(y, layer.channels), options["arithmetic"]) for name, y in outputs.items()
     }
     times = _times(plans, x, outputs)
     return tuple(
@@ -135,19 +128,19 @@ def measure(layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: 
             name,
             statistics.median(times[name]),
             errors[name],
-            kernels.error_bound(name, layer, options.storage, options.arithmetic),
+            kernels.error_bound(name, layer, options["storage"], options["arithmetic"]),
         )
         for name in plans
     )
 
 
-def _plans(layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: _Options) -> dict[str, Plan]:
+def _plans(layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: Mapping[str, Any]) -> dict[str, Plan]:
     plans = {}
     refusal: DwcaExportError | None = None
     # Where there is none, the attempt says why.
-    for algorithm in kernels.algorithms(layer, options.isa, options.arithmetic) or ("direct",):
+    for algorithm in kernels.algorithms(layer, options["isa"], options["arithmetic"]) or ("direct",):
         try:
-            plans[algorithm] = options.plan(layer, weight, bias, algorithm)
+            plans[algorithm] = kernels.plan(layer, weight, bias, algorithm=algorithm, **options)
         except kernels.UnavailableError as unavailable:  # noqa: PERF203  a few times, once a shape
             refusal = refusal or unavailable
     if not plans and refusal:

@@ -96,6 +96,19 @@ def test_another_shape_or_option_is_another_question(measured):
     assert measured == [LAYER, other, LAYER]
 
 
+def test_to_name_a_default_is_the_same_question(measured):
+    quietly(LAYER, WEIGHT)
+    quietly(LAYER, WEIGHT, None, isa=None, elempack=None, storage="fp32", arithmetic="fp32", threads=1)
+    assert measured == [LAYER]
+
+
+@pytest.mark.parametrize("option", ["algorithm", "planted"])
+def test_an_option_that_is_none_is_refused(folder, option):
+    with pytest.raises(TypeError, match=option):
+        auto(LAYER, WEIGHT, **{option: "direct"})
+    assert not folder.exists()
+
+
 def test_another_processor_is_another_question(measured, monkeypatch):
     quietly(LAYER, WEIGHT)
     monkeypatch.setattr(cache, "cpu_identity", lambda: ["another one"])
