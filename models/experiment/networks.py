@@ -44,7 +44,7 @@ _THIN = len(thin_objects.CLASSES)
 COMMON: Mapping[str, Common] = {
     "objects": Common(
         "classifier",
-        {"num_classes": _THIN, "stem_stride": 1, "downsamplings": 4, "dropout": 0.1},
+        {"num_classes": _THIN, "stem_stride": 2, "downsamplings": 4, "dropout": 0.1},
         (1, 3, thin_objects.OBJECT_SIDE, thin_objects.OBJECT_SIDE),
     ),
     "scenes": Common(

@@ -63,7 +63,7 @@ def open_task(data: Path | None, device: str) -> ExperimentTask:
         return class_metrics(logits, test.labels, thin_objects.CLASSES), {"logits": logits, "labels": test.labels}
 
     side = thin_objects.OBJECT_SIDE
-    arguments = {"num_classes": len(thin_objects.CLASSES), "stem_stride": 1, "downsamplings": 4, "dropout": 0.1}
+    arguments = {"num_classes": len(thin_objects.CLASSES), "stem_stride": 2, "downsamplings": 4, "dropout": 0.1}
     return ExperimentTask(
         training, measure, "classifier", arguments, (1, 3, side, side), {"labels": list(thin_objects.CLASSES)}
     )

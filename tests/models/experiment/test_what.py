@@ -14,7 +14,7 @@ from models.experiment.what import RECIPES, VARIANTS, Run, network_of, recipe_of
 from models.nets import classifier, detector
 
 OBJECT = (1, 3, 64, 64)
-ARGUMENTS = {"num_classes": 11, "stem_stride": 1, "downsamplings": 4, "dropout": 0.1}
+ARGUMENTS = {"num_classes": 11, "stem_stride": 2, "downsamplings": 4, "dropout": 0.1}
 SMALL_BATCHES = {"dwca_batch2", "dwca_batchnorm_batch2"}
 
 
