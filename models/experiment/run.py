@@ -7,11 +7,7 @@ up again, so the same command goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-import tempfile
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,19 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from dwca_export.errors import DwcaExportError, UsageError
 from models.experiment import what
+from models.experiment.children import Children
 from models.experiment.one_run import finished
 from models.experiment.tasks import IDENTIFY
+from models.experiment.worker import INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from models.experiment.what import Run
     from models.recipe import Recipe
 
-ROOT = Path(__file__).parents[2]
 RUNS = Path("runs")
 DEVICES = ("auto", "cpu", "cuda")
-_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -80,26 +76,9 @@ def run_all(runs: Sequence[Run], settings: Settings, console: Console) -> dict[R
     dataset = IDENTIFY[runs[0].task](settings.data)
     recipes = {run: what.recipe_of(run, **settings.changes) for run in runs}
     todo = [run for run in runs if finished(run, recipes[run], dataset, settings.runs) is None]
-    with _progress(console) as progress, _Children() as children, ThreadPoolExecutor(settings.jobs) as pool:
-        overall = progress.add_task("runs", total=len(runs), completed=len(runs) - len(todo))
-
-        def one(run: Run) -> str:
-            bar = progress.add_task(str(run), total=recipes[run].epochs)
-            failure = _child(run, recipes[run], dataset, settings, progress, bar, children)
-            progress.remove_task(bar)
-            progress.advance(overall)
-            progress.console.print(
-                f"{run}: {failure or _summary(run, recipes[run], dataset, settings)}", highlight=False, soft_wrap=True
-            )
-            return failure
-
-        try:
-            outcomes = list(pool.map(one, todo))
-        except BaseException:
-            children.stop()
-            pool.shutdown(cancel_futures=True)
-            raise
-    return {run: failure for run, failure in zip(todo, outcomes, strict=True) if failure}
+    with _Display(console, done=len(runs) - len(todo), total=len(runs)) as display:
+        failures = _in_children(todo, recipes, dataset, settings, display)
+    return {run: failure for run, failure in failures.items() if failure}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -125,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from the last whole epochs", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     print(f"{len(runs)} runs are finished: {options.runs}")
     return 0
 
@@ -175,60 +154,60 @@ def parse_seeds(text: str) -> list[int]:
     return list(seeds)
 
 
-class _Children:
-    """The processes that are running, so that an interruption can end them."""
+class _Display:
+    """A bar for all runs and one for each that is being trained; a line for each that has ended."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
-        self._stopped = False
+    def __init__(self, console: Console, *, done: int, total: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console)
+        self._runs = self._progress.add_task("runs", total=total, completed=done)
+        self._bars: dict[Run, TaskID] = {}
 
-    def __enter__(self) -> _Children:
+    def __enter__(self) -> _Display:
+        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self._progress.stop()
 
-    def start(self, request: dict[str, Any], errors: Any) -> subprocess.Popen[str]:
-        with self._lock:
-            if self._stopped:
-                raise KeyboardInterrupt
-            child = subprocess.Popen(
-                [sys.executable, "-m", "models.experiment.worker"],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-            self._running.add(child)
-        assert child.stdin is not None  # noqa: S101 # for the type checker
-        child.stdin.write(json.dumps(request))
-        child.stdin.close()
-        return child
+    def begins(self, run: Run, epochs: int) -> None:
+        self._bars[run] = self._progress.add_task(str(run), total=epochs)
 
-    def ended(self, child: subprocess.Popen[str]) -> None:
-        with self._lock:
-            self._running.discard(child)
+    def hears(self, run: Run, message: dict[str, Any]) -> None:
+        if "epochs" in message:
+            text = f"{run} loss {message['loss']:.3f}"
+            self._progress.update(self._bars[run], completed=message["epochs"], description=text)
 
-    def stop(self) -> None:
-        with self._lock:
-            self._stopped = True
-            for child in self._running:
-                child.terminate()
+    def ends(self, run: Run, line: str) -> None:
+        self._progress.remove_task(self._bars.pop(run))
+        self._progress.advance(self._runs)
+        self._progress.console.print(f"{run}: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _child(
-    run: Run,
-    recipe: Recipe,
-    dataset: dict[str, str],
-    settings: Settings,
-    progress: Progress,
-    bar: TaskID,
-    children: _Children,
-) -> str:
-    """Carry out one run; gives what went wrong, or nothing."""
-    request = {
+def _in_children(
+    runs: Sequence[Run], recipes: Mapping[Run, Recipe], dataset: dict[str, str], settings: Settings, display: _Display
+) -> dict[Run, str]:
+    """Carry out runs, each in a process; gives what went wrong with each, empty where nothing did."""
+    children = Children()
+
+    def one(run: Run) -> str:
+        display.begins(run, recipes[run].epochs)
+        request = _request(run, recipes[run], dataset, settings)
+        failure = children.carry_out(request, lambda message: display.hears(run, message))
+        display.ends(run, failure or _summary(run, recipes[run], dataset, settings))
+        return failure
+
+    with ThreadPoolExecutor(settings.jobs) as pool:
+        try:
+            return dict(zip(runs, pool.map(one, runs), strict=True))
+        except BaseException:
+            children.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _request(run: Run, recipe: Recipe, dataset: dict[str, str], settings: Settings) -> dict[str, Any]:
+    return {
         "run": asdict(run),
         "recipe": asdict(recipe),
         "dataset": dataset,
@@ -236,18 +215,6 @@ def _child(
         "runs": str(settings.runs.resolve()),
         "device": settings.device,
     }
-    with tempfile.TemporaryFile("w+") as errors:
-        child = children.start(request, errors)
-        assert child.stdout is not None  # noqa: S101 # for the type checker
-        for line in child.stdout:
-            message = json.loads(line)
-            if "epochs" in message:
-                progress.update(bar, completed=message["epochs"], description=f"{run} loss {message['loss']:.3f}")
-        code = child.wait()
-        children.ended(child)
-        errors.seek(0)
-        text = errors.read().strip()
-    return "" if code == 0 else text or f"its process ended with {code}"
 
 
 def _summary(run: Run, recipe: Recipe, dataset: dict[str, str], settings: Settings) -> str:
@@ -265,11 +232,6 @@ def _require_none(failures: dict[Run, str], total: int) -> None:
             f"{len(failures)} of {total} runs failed:{lines}",
             hint="the others are finished; the same command tries again",
         )
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)
 
 
 # Options that set a field of the recipe, for all variants alike.

@@ -18,12 +18,14 @@ from models.recipe import Recipe
 if TYPE_CHECKING:
     from models.training import Epoch
 
+INTERRUPTED = 130
+
 
 def main() -> int:
     """Carry out the run that standard input asks for.
 
     Returns:
-        Exit code: 0, or that of the error, which is printed to standard error.
+        Exit code: 0, `INTERRUPTED`, or that of the error, which is printed to standard error.
     """
     request: dict[str, Any] = json.loads(sys.stdin.read())
     # Runs side by side are faster than the threads of one: the networks are small.
@@ -41,6 +43,8 @@ def main() -> int:
     except DwcaExportError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
     _tell({"metrics": result["metrics"]})
     return 0
 

@@ -1,0 +1,81 @@
+"""The processes of runs side by side: started, listened to, and ended when the command is interrupted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+
+
+class StoppedError(Exception):
+    """The run was ended, or not begun, because all of them were to stop."""
+
+
+class Children:
+    """Runs `models.experiment.worker` for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    def carry_out(self, request: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> str:
+        """Carry out one run in a process of its own, and wait for it.
+
+        Args:
+            request: What the worker reads from its standard input.
+            report: Is given each message of the worker.
+
+        Returns:
+            What went wrong; empty where nothing did.
+
+        Raises:
+            StoppedError: `stop` was called.
+        """
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+            child = self._start(errors)
+            assert child.stdin is not None  # noqa: S101 # for the type checker
+            assert child.stdout is not None  # noqa: S101 # for the type checker
+            with child:
+                child.stdin.write(json.dumps(request))
+                child.stdin.close()
+                for line in child.stdout:
+                    report(json.loads(line))
+            self._running.discard(child)
+            if self._stopped:
+                raise StoppedError
+            errors.seek(0)
+            text = errors.read().strip()
+        return "" if child.returncode == 0 else text or f"its process ended with {child.returncode}"
+
+    def stop(self) -> None:
+        """End all processes, and start no other."""
+        with self._lock:
+            self._stopped = True
+            for child in self._running:
+                child.terminate()
+
+    def _start(self, errors: Any) -> subprocess.Popen[str]:
+        # Under the lock, so that none is started after `stop` has gone through those that run.
+        with self._lock:
+            if self._stopped:
+                raise StoppedError
+            child = subprocess.Popen(
+                [sys.executable, "-m", "models.experiment.worker"],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+            self._running.add(child)
+        return child
