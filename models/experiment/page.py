@@ -60,6 +60,6 @@ def _of_task(name: str, task: Document) -> str:
     recipe, dataset = task["recipe"], task["dataset"]
     drawings = f" of {task['drawings']} drawings" if name == "objects" else ""
     return (
-        f"`{name}`: {task['test_images']} test images{drawings}, {counts} seeds, {recipe['epochs']} epochs; "
+        f"`{name}`: {task['test_images']} test images{drawings}, seeds: {counts}, epochs: {recipe['epochs']}; "
         f"data {dataset['name']}, SHA-256 `{dataset['sha256'][:12]}`.{real}"
     )

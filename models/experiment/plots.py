@@ -26,8 +26,13 @@ STYLE = {
     "dwca": ("#D55E00", "o"),
     "baseline_same_macs": ("#0072B2", "^"),
     "baseline_same_latency": ("#009E73", "D"),
+    "plain5x5": ("#56B4E9", "v"),
+    "attention3x3": ("#CC79A7", "P"),
+    "dwca_batchnorm": ("#F0A000", "X"),
+    "se5x5": ("#8C2D04", "<"),
+    "dwca_no_residual": ("#777777", ">"),
 }
-OTHER = ("#777777", "v")
+OTHER = ("#777777", ".")
 SETTINGS: Any = {
     "svg.hashsalt": "dwca-export",
     "svg.fonttype": "path",
@@ -67,7 +72,7 @@ def _plots(document: Document) -> dict[str, Figure]:
     if "objects" in document:
         plots["accuracy"] = _accuracy(document["objects"]["variants"])
         plots["length"] = _length(document)
-    if "objects" in document and "cost" in document:
+    if any(row["task"] == "objects" for row in document.get("cost", {}).get("rows", ())) and "objects" in document:
         plots["cost"] = _cost(document)
     if "receptive_field" in document:
         plots["receptive-field"] = _field(document["receptive_field"]["variants"])
@@ -116,7 +121,7 @@ def _length(document: Document) -> Figure:
 
 def _line(at: Axes, by_length: Mapping[str, Sequence[float | None]], name: str) -> None:
     colour, marker = STYLE[name]
-    shift = 0.06 * (list(STYLE).index(name) - 1.5)
+    shift = 0.06 * (SHORT.index(name) - 1.5)
     points = []
     for place, values in enumerate(by_length.values()):
         known = [100 * value for value in values if value is not None]
@@ -132,7 +137,7 @@ def _cost(document: Document) -> Figure:
     """Accuracy against latency and against multiply-adds."""
     variants = document["objects"]["variants"]
     rows = [row for row in document["cost"]["rows"] if row["task"] == "objects" and row["variant"] in variants]
-    plot, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    plot, axes = plt.subplots(1, 2, figsize=(9, 4.4), sharey=True, layout="constrained")
     for row in rows:
         name = row["variant"]
         colour, marker = STYLE.get(name, OTHER)
@@ -140,13 +145,12 @@ def _cost(document: Document) -> Figure:
         for at, x in zip(axes, (row["latency"]["value"], row["multiply_adds"] / 1e6), strict=True):
             if estimate.low is not None and estimate.high is not None:
                 at.plot([x, x], [estimate.low, estimate.high], color=colour, linewidth=1.2)
-            at.plot(x, estimate.mean, marker, color=colour, markersize=6)
-            at.annotate(TITLES[name], (x, estimate.mean), (5, 4), textcoords="offset points", fontsize=7.5)
+            at.plot(x, estimate.mean, marker, color=colour, markersize=7, label=TITLES[name])
     axes[0].set(xlabel="latency in ncnn, baseline = 1", ylabel="accuracy, %")
     axes[1].set(xlabel="multiply-adds, millions")
     for at in axes:
         at.grid(color="#e4e4e4")
-        at.margins(x=0.2)
+    plot.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return plot
 
 

@@ -99,7 +99,7 @@ def claim(same_width: Outcome, same_macs: Outcome, same_latency: Outcome) -> str
 
 def _at_equal(cost: str, at: Outcome) -> str:
     return {
-        "gain": f"DWCA is also better than a wider baseline of equal {cost}.",
+        "gain": f"DWCA is better than a wider baseline of equal {cost}.",
         "loss": f"A wider baseline of equal {cost} is better than DWCA.",
         "undecided": f"Against a wider baseline of equal {cost} nothing is decided.",
         "unmeasured": f"Against a wider baseline of equal {cost} it was not measured.",
