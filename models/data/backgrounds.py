@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _TEXTURES = 0.2
 _OCTAVES = 5
 # What is left of a background's contrast: it is to hide small objects sometimes, and not always.
-_HAZE = (0.3, 0.8)
+_HAZE = (0.1, 0.4)
 # How many pixels of a photograph become one of the scene.
 _ZOOM = (0.7, 3.0)
 _INSTALL = "pip install 'dwca-export[data]'"
@@ -80,7 +80,7 @@ PHOTOGRAPHS = (
         "retina.jpg",
         "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
         "train",
-        "Hakan Haggstrom; CC0-1.0",
+        "Mikael Häggström; CC0-1.0",
     ),
     Photograph(
         "rocket.jpg",

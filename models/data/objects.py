@@ -21,8 +21,8 @@ _LINES = (-2, -1, 0, 0, 1, 2, 4, 6)
 # A line that would lose more than this is left as it is.
 _LEAST_LEFT = 0.6
 # Difference of brightness (0 to 255) from the background.
-_CONTRASTS = (80.0, 200.0)
-_FILLED = 0.85
+_CONTRASTS = (100.0, 220.0)
+_FILLED = 0.95
 # Coverage of a supersampled pixel from which on it belongs to the box.
 _VISIBLE = 1 / 8
 _WHITE = 255
@@ -174,7 +174,7 @@ def _layer(alpha: Bytes, colour: Floats) -> Image.Image:
 def _colour(ground: Floats, contrast: float, generator: np.random.Generator) -> Floats:
     """Choose a colour, more often greyish than bright, that is lighter or darker than the ground by the contrast."""
     direction = _direction(ground, contrast, float(generator.choice((-1, 1))))
-    hue = generator.normal(0, generator.uniform(0, 60), 3)
+    hue = generator.normal(0, generator.uniform(0, 30), 3)
     hue -= hue @ _LUMA
     return np.asarray(np.clip(ground @ _LUMA + direction * contrast + hue, 0, _WHITE))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.data.render import Drawing
     from models.data.thin_objects import Bytes
 
-# Longest side of an object in pixels, the longer the more often: the share of a length is in proportion to it.
+# Longest side of an object in pixels, the longer the more often: the share of a length is as its square.
 LENGTHS = (8.0, 40.0)
 MOST_OBJECTS = 4
 # How far from the middle the object of an image of one may be, in pixels.
@@ -30,10 +30,10 @@ _STRAYING = 6.0
 _TRIES = 20
 # Free pixels between the boxes of two objects.
 _GAP = 1
-_BLUR = (0.0, 0.7)
+_BLUR = (0.0, 0.6)
 _JPEG = 0.7
-_QUALITIES = (50, 95)
-_NOISE = (0.0, 5.0)
+_QUALITIES = (60, 95)
+_NOISE = (0.0, 4.0)
 
 Floats = npt.NDArray[np.float64]
 
@@ -126,7 +126,7 @@ def photographed(canvas: Floats, generator: np.random.Generator) -> Bytes:
 
 def _length(generator: np.random.Generator) -> float:
     shortest, longest = LENGTHS
-    return math.sqrt(generator.uniform(shortest**2, longest**2))
+    return float(np.cbrt(generator.uniform(shortest**3, longest**3)))
 
 
 def _patch(drawing: Drawing, length: float, centre: Floats, canvas: Floats, generator: np.random.Generator) -> Patch:
