@@ -61,7 +61,7 @@ VARIANTS: Mapping[str, Mapping[str, Variant]] = {
 
 _COMMON = Recipe(width=WIDTH, epochs=10, batch=64, lr=0.1, weight_decay=5e-4, shift=4, mirror="both")
 RECIPES: Mapping[str, Recipe] = {
-    "objects": replace(_COMMON, epochs=30),
+    "objects": replace(_COMMON, epochs=20),
     "scenes": replace(_COMMON, batch=32),
     # Clothing is worn upright.
     "fashion": replace(_COMMON, batch=128, shift=2, mirror="columns"),
