@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dwca_export.errors import InputRefusedError
 from models import checkpoint, controls, nets
 from models.data import fashion, thin_objects
+from models.detection.anchors import PER_SCALE
 from models.experiment import what
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ class Common:
 
 
 _THIN = len(thin_objects.CLASSES)
-# A test holds them to what the tasks say, which read their data first.
 COMMON: Mapping[str, Common] = {
     "objects": Common(
         "classifier",
@@ -49,7 +49,7 @@ COMMON: Mapping[str, Common] = {
     ),
     "scenes": Common(
         "detector",
-        {"num_classes": _THIN, "anchors": 3, "stem_stride": 1},
+        {"num_classes": _THIN, "anchors": PER_SCALE, "stem_stride": 1},
         (1, 3, thin_objects.SCENE_SIDE, thin_objects.SCENE_SIDE),
     ),
     "fashion": Common(

@@ -19,8 +19,9 @@ import torch
 from torch import nn
 
 from dwca_export.errors import InputRefusedError, UsageError
-from models import checkpoint, controls, nets
+from models import checkpoint, controls
 from models.experiment import what
+from models.experiment.networks import COMMON, FACTORIES
 from models.experiment.tasks import OPEN
 from models.training import Epoch, train
 from models.training_state import StateFile
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 RESULT, WEIGHTS, PREDICTIONS, LOG, STATE = "result.json", "weights.pt", "predictions.npz", "log.csv", "state.pt"
-_FACTORIES: Mapping[str, Callable[..., nn.Module]] = {
-    "models/nets.py:classifier": nets.classifier,
-    "models/nets.py:detector": nets.detector,
-    "models/controls.py:classifier": controls.classifier,
-    "models/controls.py:detector": controls.detector,
-}
 
 
 def finished(run: Run, recipe: Recipe, dataset: Mapping[str, str], runs: Path) -> dict[str, Any] | None:
@@ -126,8 +121,9 @@ def build(run: Run, task: ExperimentTask) -> tuple[nn.Module, str, dict[str, Any
     Returns:
         The network on the CPU, and what `--arch` and `--arch-args` take to build it.
     """
-    arch, arguments = what.network_of(what.variant_of(run.task, run.variant), task.factory, task.arguments)
-    network = _FACTORIES[arch](**arguments)
+    common = COMMON[run.task]
+    arch, arguments = what.network_of(what.variant_of(run.task, run.variant), common.factory, common.arguments)
+    network = FACTORIES[arch](**arguments)
     controls.initialise(network, run.seed)
     if task.prepare is not None:
         task.prepare(network)
@@ -173,7 +169,7 @@ def _carry_out(
         "device": device,
         "torch": torch.__version__,
     }
-    stored = checkpoint.Checkpoint(network.cpu().state_dict(), arch, arguments, task.shape, task.extra)
+    stored = checkpoint.Checkpoint(network.cpu().state_dict(), arch, arguments, COMMON[run.task].shape, task.extra)
     _replace(folder / WEIGHTS, stored.content())
     _replace(folder / PREDICTIONS, _npz(arrays))
     _replace(folder / RESULT, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())

@@ -70,12 +70,4 @@ def open_task(data: Path | None, device: str) -> ExperimentTask:
         logits = logits_of(network, test.images[..., None], NORMALISATION)
         return class_metrics(logits, test.labels, fashion.LABELS), {"logits": logits, "labels": test.labels}
 
-    arguments = {
-        "num_classes": len(fashion.LABELS),
-        "in_channels": 1,
-        "stem_stride": 1,
-        "downsamplings": 3,
-        "dropout": 0.1,
-    }
-    shape = (1, 1, fashion.SIDE, fashion.SIDE)
-    return ExperimentTask(training, measure, "classifier", arguments, shape, {"labels": list(fashion.LABELS)})
+    return ExperimentTask(training, measure, {"labels": list(fashion.LABELS)})

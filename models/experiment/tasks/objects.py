@@ -62,8 +62,4 @@ def open_task(data: Path | None, device: str) -> ExperimentTask:
         logits = logits_of(network, test.images, NORMALISATION)
         return class_metrics(logits, test.labels, thin_objects.CLASSES), {"logits": logits, "labels": test.labels}
 
-    side = thin_objects.OBJECT_SIDE
-    arguments = {"num_classes": len(thin_objects.CLASSES), "stem_stride": 2, "downsamplings": 4, "dropout": 0.1}
-    return ExperimentTask(
-        training, measure, "classifier", arguments, (1, 3, side, side), {"labels": list(thin_objects.CLASSES)}
-    )
+    return ExperimentTask(training, measure, {"labels": list(thin_objects.CLASSES)})

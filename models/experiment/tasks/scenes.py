@@ -99,17 +99,8 @@ def open_task(data: Path | None, device: str) -> ExperimentTask:
     def measure(network: nn.Module) -> tuple[Metrics, Arrays]:
         return _measure(network, test, spec)
 
-    arguments = {"num_classes": len(thin_objects.CLASSES), "anchors": len(spec.anchors[0]), "stem_stride": 1}
-    side = thin_objects.SCENE_SIDE
-    return ExperimentTask(
-        DetectionTask(train, spec, device),
-        measure,
-        "detector",
-        arguments,
-        (1, 3, side, side),
-        extra={"labels": list(thin_objects.CLASSES), "detection": spec.document()},
-        prepare=set_prior,
-    )
+    extra = {"labels": list(thin_objects.CLASSES), "detection": spec.document()}
+    return ExperimentTask(DetectionTask(train, spec, device), measure, extra, prepare=set_prior)
 
 
 def _measure(network: nn.Module, test: thin_objects.Scenes, spec: DetectorSpec) -> tuple[Metrics, Arrays]:

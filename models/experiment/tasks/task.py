@@ -24,17 +24,11 @@ class ExperimentTask:
     Attributes:
         training: What the training loop works on.
         test: Measures a network in evaluation mode on the test part: metrics, and the arrays of `predictions.npz`.
-        factory: "classifier" or "detector".
-        arguments: Its arguments that all variants share.
-        shape: Shape of the input of one image, `(1, C, H, W)`.
         extra: What the checkpoint carries beside the network.
         prepare: Changes a network after its initialisation.
     """
 
     training: Task
     test: Callable[[nn.Module], tuple[Metrics, Arrays]]
-    factory: str
-    arguments: Mapping[str, Any]
-    shape: tuple[int, int, int, int]
     extra: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[nn.Module], None] | None = None

@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data import shapes
 from models.experiment import what
 from models.experiment.cost import distinct_widths, first_not_below, main
 from models.experiment.exported import to_ncnn_files
 from models.experiment.latency import combined, latency_ratios
 from models.experiment.networks import COMMON, untrained
 from models.experiment.statistics import ONE_SEED
-from models.experiment.tasks import OPEN
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +24,6 @@ def files(tmp_path_factory):
         name: to_ncnn_files(untrained("fashion", variant), shape, folder / f"{name}.ncnn.param")
         for name, variant in variants.items()
     }
-
-
-def test_what_tasks_have_in_common_is_what_they_say_themselves(tmp_path):
-    shapes.write(tmp_path, objects=44, scenes=8)
-    for task in ("objects", "scenes"):
-        opened = OPEN[task](tmp_path, "cpu")
-        assert (COMMON[task].factory, COMMON[task].shape) == (opened.factory, opened.shape)
-        assert dict(COMMON[task].arguments) == dict(opened.arguments)
 
 
 def test_sizes_of_the_weight_files(files):

@@ -10,18 +10,16 @@ from dwca_export.errors import UsageError
 from models import controls
 from models.experiment import what
 from models.experiment.equal_cost import multiply_adds, width_of_equal_cost
-from models.experiment.what import RECIPES, VARIANTS, Run, network_of, recipe_of, runs_of, variant_of
+from models.experiment.networks import COMMON, untrained
+from models.experiment.what import RECIPES, VARIANTS, Run, recipe_of, runs_of, variant_of
 from models.nets import classifier, detector
 
-OBJECT = (1, 3, 64, 64)
-ARGUMENTS = {"num_classes": 11, "stem_stride": 2, "downsamplings": 4, "dropout": 0.1}
+OBJECT, ARGUMENTS = COMMON["objects"].shape, COMMON["objects"].arguments
 SMALL_BATCHES = {"dwca_batch2", "dwca_batchnorm_batch2"}
 
 
 def build(name):
-    arch, arguments = network_of(variant_of("objects", name), "classifier", ARGUMENTS)
-    factory = {"models/nets.py": classifier, "models/controls.py": controls.classifier}[arch.partition(":")[0]]
-    return factory(**arguments)
+    return untrained("objects", variant_of("objects", name))
 
 
 def test_every_task_has_a_recipe_and_compares_the_same_two():
