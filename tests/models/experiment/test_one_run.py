@@ -14,7 +14,7 @@ from models import checkpoint
 from models.classification import logits_of
 from models.data import shapes, thin_objects
 from models.detection import scenes as detection
-from models.experiment.one_run import carry_out, finished
+from models.experiment.one_run import build, carry_out, finished
 from models.experiment.tasks import IDENTIFY, OPEN
 from models.experiment.tasks.objects import NORMALISATION
 from models.experiment.what import Run, recipe_of
@@ -108,6 +108,21 @@ def test_scenes_move_with_their_boxes(thin):
     _, labels = detection.boxes_by_image(thin_objects.load_scenes(thin, "train"))
     assert all(ours <= set(theirs.tolist()) for ours, theirs in zip(found, labels, strict=False))
     assert sum(map(bool, found)) > 8
+
+
+def test_fashion_keeps_images_for_validation(idx_folder):
+    dataset = IDENTIFY["fashion"](idx_folder)
+    assert dataset["name"] == "Fashion-MNIST"
+    assert len(dataset["sha256"]) == 64
+    task = OPEN["fashion"](idx_folder, "cpu")
+    assert task.training.train_images == 55_000
+    network, _, arguments = build(Run("fashion", "baseline", 0), task)
+    assert (arguments["num_classes"], arguments["in_channels"]) == (10, 1)
+    inputs, labels = task.training.batch(
+        torch.arange(4), recipe_of(Run("fashion", "baseline", 0)), torch.Generator().manual_seed(0)
+    )
+    assert network.eval()(inputs).shape == (4, 10)
+    assert labels.tolist() == [0, 1, 2, 3]
 
 
 class StoppedError(Exception):
