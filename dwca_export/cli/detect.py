@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +63,6 @@ def detect(
         from dwca_export.detect.files import DetectRequest, detect_files
 
         _check(mode, out, no_pictures, force)
-        _check_thresholds({"--score": score, "--iou": iou})
         folder = None if no_pictures else out or Path()
         request = DetectRequest(
             bundle, tuple(images), folder, force, score, iou, across_classes, precision, mode, threads
@@ -81,12 +79,6 @@ def _check(mode: str, out: Path | None, no_pictures: bool, force: bool) -> None:
         raise UsageError(f"{mode!r} is unknown", where="--mode", hint=f"there are {', '.join(MODES)}")
     if no_pictures and (out or force):
         raise UsageError("is for pictures alone", where="--out" if out else "--force", hint="leave out --no-pictures")
-
-
-def _check_thresholds(given: dict[str, float | None]) -> None:
-    for option, value in given.items():
-        if value is not None and math.isnan(value):  # which is in every range that the parser knows
-            raise UsageError("nan is no number", where=option, hint="give a number from 0 to 1")
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ def train(tmp_path_factory):
 
 def detector(seed=0):
     torch.manual_seed(seed)
-    return nets.detector(CLASSES, width=0.35, anchors=3, stem_stride=1, block="baseline")
+    return nets.detector(CLASSES, width=0.35, anchors=3, block="baseline")
 
 
 def average_precision(network, scenes, spec):
