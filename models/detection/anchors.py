@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dwca_export.errors import InputRefusedError
 
-STRIDES = (4, 8, 16)
+STRIDES = (8, 16, 32)
 PER_SCALE = 3
 _ROUNDS = 100
 

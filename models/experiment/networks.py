@@ -49,7 +49,7 @@ COMMON: Mapping[str, Common] = {
     ),
     "scenes": Common(
         "detector",
-        {"num_classes": _THIN, "anchors": PER_SCALE, "stem_stride": 1},
+        {"num_classes": _THIN, "anchors": PER_SCALE},
         (1, 3, thin_objects.SCENE_SIDE, thin_objects.SCENE_SIDE),
     ),
     "fashion": Common(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from models.recipe import Recipe
 
 SCHEMA = 1
+TRUNK = "trunk."
 RESULT, WEIGHTS, PREDICTIONS, LOG, STATE = "result.json", "weights.pt", "predictions.npz", "log.csv", "state.pt"
 
 
@@ -104,7 +105,7 @@ def carry_out(
     folder = run.folder(runs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _carry_out(run, recipe, dataset, OPEN[run.task](data, device), folder, device, report)
+        return _carry_out(run, recipe, dataset, OPEN[run.task](data, device), runs, device, report)
     except OSError as error:
         raise UsageError(
             f"cannot be written ({error.strerror})", where=str(folder), hint="--runs names another folder"
@@ -130,17 +131,46 @@ def build(run: Run, task: ExperimentTask) -> tuple[nn.Module, str, dict[str, Any
     return network, arch, arguments
 
 
+def take_trunk(network: nn.Module, run: Run, runs: Path) -> None:
+    """Give a network the trunk that a finished run has trained.
+
+    Args:
+        network: Changed in place; its trunk has the same layers as that of the run.
+        run: The finished run.
+        runs: Folder of all runs.
+
+    Raises:
+        UsageError: The run is not finished.
+        InputRefusedError: Its weights are damaged, or are of another trunk.
+    """
+    folder = run.folder(runs)
+    if not (folder / RESULT).exists():
+        hint = f"python -m models.experiment.run --task {run.task} --variant {run.variant} --seeds {run.seed}"
+        raise UsageError(f"{run} is not finished, and its trunk is to begin with", where=str(folder), hint=hint)
+    state = checkpoint.read(folder / WEIGHTS).state_dict
+    trunk = {name.removeprefix(TRUNK): value for name, value in state.items() if name.startswith(TRUNK)}
+    try:
+        network.get_submodule(TRUNK.rstrip(".")).load_state_dict(trunk)
+    except (AttributeError, RuntimeError) as error:
+        hint = "remove the run's folder, and train it again"
+        raise InputRefusedError("its trunk is another one", where=str(folder / WEIGHTS), hint=hint) from error
+
+
 def _carry_out(
     run: Run,
     recipe: Recipe,
     dataset: Mapping[str, str],
     task: ExperimentTask,
-    folder: Path,
+    runs: Path,
     device: str,
     report: Callable[[list[Epoch]], None],
 ) -> dict[str, Any]:
     start = time.monotonic()
+    folder = run.folder(runs)
     network, arch, arguments = build(run, task)
+    pretraining = what.pretraining_of(run)
+    if pretraining is not None:
+        take_trunk(network, pretraining, runs)
     # On CPUs, channels_last takes two thirds of the time of torch's default layout here.
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload] # absent from the stub
     identity = {"recipe": asdict(recipe), "arch": arch, "arch_args": arguments, "dataset": dict(dataset)}

@@ -42,7 +42,7 @@ BASELINE, DWCA = Variant("baseline"), Variant("dwca")
 # image: `equal_cost.width_of_equal_cost` finds it, and tests/models/experiment/test_what.py holds it to within 2 %.
 SAME_MACS = Variant("baseline", width=0.42, channel_step=4)
 # The width at which the baseline takes as long as DWCA in ncnn on one thread; measured, so it depends on the machine.
-SAME_LATENCY = Variant("baseline", width=0.49, channel_step=4)
+SAME_LATENCY = Variant("baseline", width=1.0)
 
 VARIANTS: Mapping[str, Mapping[str, Variant]] = {
     "objects": {
@@ -65,11 +65,13 @@ VARIANTS: Mapping[str, Mapping[str, Variant]] = {
 _COMMON = Recipe(width=WIDTH, epochs=10, batch=64, lr=0.1, weight_decay=5e-4, shift=4, mirror="both")
 RECIPES: Mapping[str, Recipe] = {
     "objects": replace(_COMMON, epochs=20),
-    "scenes": replace(_COMMON, batch=32),
+    "scenes": replace(_COMMON, epochs=12, batch=32),
     # Clothing is worn upright.
     "fashion": replace(_COMMON, batch=128, shift=2, mirror="columns"),
 }
 TASKS = tuple(VARIANTS)
+# A task's networks begin with the trunk that the same variant and seed learned in another one.
+PRETRAINING: Mapping[str, str] = {"scenes": "objects"}
 SEEDS = (0, 1, 2, 3, 4)
 
 
@@ -114,6 +116,12 @@ def runs_of(task: str, variants: Iterable[str], seeds: Iterable[int]) -> list[Ru
     for name in names:
         variant_of(task, name)
     return [Run(task, name, seed) for seed in seeds for name in names]
+
+
+def pretraining_of(run: Run) -> Run | None:
+    """Name the run whose trunk a run begins with; None: it begins with random weights."""
+    task = PRETRAINING.get(run.task)
+    return None if task is None else replace(run, task=task)
 
 
 def variant_of(task: str, name: str) -> Variant:

@@ -14,10 +14,10 @@ from models import checkpoint
 from models.classification import logits_of
 from models.data import shapes, thin_objects
 from models.detection import scenes as detection
-from models.experiment.one_run import build, carry_out, finished
+from models.experiment.one_run import build, carry_out, finished, take_trunk
 from models.experiment.tasks import IDENTIFY, OPEN
 from models.experiment.tasks.objects import NORMALISATION
-from models.experiment.what import Run, recipe_of
+from models.experiment.what import Run, pretraining_of, recipe_of
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +28,10 @@ def thin(tmp_path_factory):
 
 
 def execute(run, data, runs, report=lambda epochs: None, **changes):
+    """Carry out a run, after the one whose trunk it begins with."""
+    pretraining = pretraining_of(run)
+    if pretraining and not (pretraining.folder(runs) / "result.json").exists():
+        execute(pretraining, data, runs, epochs=1)
     recipe = recipe_of(run, **{"epochs": 2, "lr": 0.02, **changes})
     return carry_out(run, recipe, IDENTIFY[run.task](data), data, runs, "cpu", report)
 
@@ -97,13 +101,40 @@ def test_the_folder_of_a_detector(thin, tmp_path):
             np.testing.assert_allclose(np.sort(found), np.sort(kept), rtol=1e-4)
 
 
+def test_a_detector_begins_with_the_trunk_of_its_classifier(thin, tmp_path):
+    classifier, detector = Run("objects", "baseline", 0), Run("scenes", "baseline", 0)
+    execute(classifier, thin, tmp_path, epochs=1)
+    stored = checkpoint.read(classifier.folder(tmp_path) / "weights.pt").state_dict
+    network, _, _ = build(detector, OPEN["scenes"](thin, "cpu"))
+    heads = {name: value.clone() for name, value in network.heads.state_dict().items()}
+    take_trunk(network, classifier, tmp_path)
+    for name, value in network.trunk.state_dict().items():
+        assert torch.equal(value, stored[f"trunk.{name}"]), name
+    assert all(torch.equal(value, heads[name]) for name, value in network.heads.state_dict().items())
+
+
+def test_a_detector_waits_for_its_classifier(thin, tmp_path):
+    run = Run("scenes", "baseline", 0)
+    with pytest.raises(UsageError, match="objects/baseline/seed-0 is not finished") as caught:
+        carry_out(run, recipe_of(run), IDENTIFY["scenes"](thin), thin, tmp_path, "cpu", lambda epochs: None)
+    assert caught.value.hint == "python -m models.experiment.run --task objects --variant baseline --seeds 0"
+    assert files(run.folder(tmp_path)) == []
+
+
+def test_a_trunk_of_another_network_is_refused(thin, tmp_path):
+    execute(Run("objects", "dwca", 0), thin, tmp_path, epochs=1)
+    network, _, _ = build(Run("scenes", "baseline", 0), OPEN["scenes"](thin, "cpu"))
+    with pytest.raises(InputRefusedError, match="its trunk is another one"):
+        take_trunk(network, Run("objects", "dwca", 0), tmp_path)
+
+
 def test_scenes_move_with_their_boxes(thin):
     task = OPEN["scenes"](thin, "cpu").training
     recipe = recipe_of(Run("scenes", "dwca", 0))
     generator = torch.Generator().manual_seed(0)
     inputs, targets = task.batch(torch.arange(12), recipe, generator)
     assert inputs.shape == (12, 3, 96, 96)
-    assert targets.classes.shape == (12, 3 * (24**2 + 12**2 + 6**2))
+    assert targets.classes.shape == (12, 3 * (12**2 + 6**2 + 3**2))
     found = [set(row[row >= 0].tolist()) for row in targets.classes]
     _, labels = detection.boxes_by_image(thin_objects.load_scenes(thin, "train"))
     assert all(ours <= set(theirs.tolist()) for ours, theirs in zip(found, labels, strict=False))
