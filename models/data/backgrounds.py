@@ -168,7 +168,7 @@ def background(side: int, photographs: Sequence[Bytes], generator: np.random.Gen
     pixels = mean + (pixels - mean) * generator.uniform(*_HAZE)
     gain, offset = generator.uniform(0.5, 1.1), generator.uniform(-20, 40)
     tint = generator.uniform(0.85, 1.15, 3)
-    return np.clip(pixels * gain * tint + offset, 0, 255)
+    return np.asarray(np.clip(pixels * gain * tint + offset, 0, 255))
 
 
 def _crop(photograph: Bytes, side: int, generator: np.random.Generator) -> Floats:

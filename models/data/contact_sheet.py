@@ -110,11 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0, or that of the error.
     """
-    parser = argparse.ArgumentParser(prog="python -m models.data.contact_sheet", description=__doc__)
-    default = thin_objects.default_directory()
-    parser.add_argument("directory", type=Path, nargs="?", default=default, help="the built set (%(default)s)")
-    parser.add_argument("--out", type=Path, default=FIGURES, help="folder of the figures (%(default)s)")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         for file in write(options.directory, options.out):
             print(f"wrote {file}, {file.stat().st_size / 1000:.0f} kB")
@@ -122,6 +118,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.data.contact_sheet", description=__doc__)
+    default = thin_objects.default_directory()
+    parser.add_argument("directory", type=Path, nargs="?", default=default, help="the built set (%(default)s)")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="folder of the figures (%(default)s)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -219,13 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0, or that of the error.
     """
-    parser = argparse.ArgumentParser(prog="python -m models.data.shapes", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the set")
-    parser.add_argument("--objects", type=int, default=220, help="objects of the training part (%(default)s)")
-    parser.add_argument("--scenes", type=int, default=40, help="scenes of the training part (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    parser.add_argument("--force", action="store_true", help="replace an older set")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         write(options.out, options.objects, options.scenes, options.seed, force=options.force)
     except DwcaExportError as error:
@@ -233,6 +227,16 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     print(f"wrote {options.out}")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.data.shapes", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the set")
+    parser.add_argument("--objects", type=int, default=220, help="objects of the training part (%(default)s)")
+    parser.add_argument("--scenes", type=int, default=40, help="scenes of the training part (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--force", action="store_true", help="replace an older set")
+    return parser
 
 
 if __name__ == "__main__":

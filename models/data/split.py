@@ -120,12 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0, or that of the error.
     """
-    parser = argparse.ArgumentParser(prog="python -m models.data.split", description=__doc__)
-    parser.add_argument("--curation", type=Path, default=recipe.FILE, help="the recipe, which is changed")
-    parser.add_argument("--cache", type=Path, default=CACHE.expanduser(), help="packages fetched before (%(default)s)")
-    parser.add_argument("--package", type=Path, help=f"{ICONS.name} {ICONS.version}, fetched by other means")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         curation = recipe.read(options.curation)
         prefixes = sorted({name.partition(":")[0] for name in curation.labels()})
@@ -138,6 +133,15 @@ def main(arguments: list[str] | None = None) -> int:
     for part in PARTS:
         print(f"{part}: {', '.join(sorted(vendor for vendor in parts if parts[vendor] == part))}")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.data.split", description=__doc__)
+    parser.add_argument("--curation", type=Path, default=recipe.FILE, help="the recipe, which is changed")
+    parser.add_argument("--cache", type=Path, default=CACHE.expanduser(), help="packages fetched before (%(default)s)")
+    parser.add_argument("--package", type=Path, help=f"{ICONS.name} {ICONS.version}, fetched by other means")
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -193,8 +193,8 @@ def dataset_sha256(directory: Path | None) -> str:
         directory: Folder of the built set, by default `default_directory()`.
 
     Returns:
-        SHA-256 of what `dataset.json` says of classes, icons and the hashes of the files; the versions of the tools
-        that built the set have no part in it.
+        SHA-256 of what `dataset.json` says of classes, icons and the hashes of the arrays; credits and the versions
+        of the tools that built the set have no part in it.
 
     Raises:
         InputRefusedError: There is no set, or its description cannot be read.
