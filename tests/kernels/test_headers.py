@@ -19,6 +19,7 @@ SETS = {
     "baseline": (),
     "avx2": ("-mavx2", "-mfma", "-mf16c"),
 }
+AVX512 = (*SETS["avx2"], "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq")
 
 if not PAGE.exists():
     pytest.skip("these are the sources' own tests", allow_module_level=True)
@@ -91,6 +92,20 @@ def test_a_table_of_ones_own(tmp_path):
     }"""
     (tmp_path / "own.cc").write_text(program.replace("TABLE", fences("cpp")[1]))
     assert run(build(tmp_path / "own.cc", tmp_path / "own", *PLAIN)).stdout == "9 25"
+
+
+def test_conversions_warn_of_nothing_when_they_are_optimised(tmp_path):
+    """Whatever this machine can run: GCC 12 warns of its own header's AVX-512."""
+    if platform.machine() != "x86_64":
+        pytest.skip("for x86-64")
+    (tmp_path / "copy.cc").write_text("""
+    #include <dwca/storage.h>
+    int main() {
+      dwca::Half in[16] = {}, out[16];
+      dwca::native::store_as<float, 16>(out, dwca::native::load_as<float, 16>(in));
+      return out[15].bits;
+    }""")
+    build(tmp_path / "copy.cc", tmp_path / "copy", "-O2", *AVX512, using=compiler("c++"))
 
 
 def test_each_header_compiles_by_itself(tmp_path):

@@ -69,6 +69,11 @@ inline void narrow(float value, Half* to) {
   to->bits = std::uint16_t(sign | half);
 }
 
+#if defined(__AVX512F__)
+/// A mask that masks nothing: without one GCC 12's conversions warn of a register of their own that is not initialised.
+inline constexpr __mmask16 all_lanes = 0xffff;
+#endif
+
 /// L stored numbers as a vector of the type that is computed with.
 template <class T, int L, class Stored>
 DWCA_INLINE Vector<T, L> load_as(const Stored* from) {
@@ -83,7 +88,8 @@ DWCA_INLINE Vector<T, L> load_as(const Stored* from) {
     return (Vector<T, L>)(__builtin_convertvector(bits, Vector<std::uint32_t, L>) << 16);
 #if defined(__AVX512F__)
   } else if constexpr (L == 16) {
-    return (Vector<T, L>)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return (Vector<T, L>)_mm512_maskz_cvtph_ps(all_lanes, halves);
 #endif
 #if defined(__F16C__)
   } else if constexpr (L == 8) {
@@ -112,7 +118,8 @@ DWCA_INLINE void store_as(Stored* to, Vector<T, L> value) {
     store(&to->bits, __builtin_convertvector(kept >> 16, Vector<std::uint16_t, L>));
 #if defined(__AVX512F__)
   } else if constexpr (std::is_same_v<Stored, Half> && L == 16) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtps_ph((__m512)value, _MM_FROUND_TO_NEAREST_INT));
+    const __m256i halves = _mm512_maskz_cvtps_ph(all_lanes, (__m512)value, _MM_FROUND_TO_NEAREST_INT);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
 #endif
 #if defined(__F16C__)
   } else if constexpr (std::is_same_v<Stored, Half> && L == 8) {
