@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[2]
+WORKER = (sys.executable, "-m", "models.experiment.worker")
 
 
 class StoppedError(Exception):
@@ -21,9 +22,14 @@ class StoppedError(Exception):
 
 
 class Children:
-    """Runs `models.experiment.worker` for several threads."""
+    """Runs processes for several threads, each of which reads a request and prints messages, one a line.
 
-    def __init__(self) -> None:
+    Args:
+        command: What starts one.
+    """
+
+    def __init__(self, command: Sequence[str] = WORKER) -> None:
+        self._command = list(command)
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
@@ -50,7 +56,8 @@ class Children:
                 child.stdin.close()
                 for line in child.stdout:
                     report(json.loads(line))
-            self._running.discard(child)
+            with self._lock:
+                self._running.discard(child)
             if self._stopped:
                 raise StoppedError
             errors.seek(0)
@@ -70,7 +77,7 @@ class Children:
             if self._stopped:
                 raise StoppedError
             child = subprocess.Popen(
-                [sys.executable, "-m", "models.experiment.worker"],
+                self._command,
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
