@@ -17,6 +17,7 @@ from models.cards import licences
 from models.classification import Normalisation, logits_of
 from models.data import shapes, thin_objects
 from models.detection import scenes as detection
+from models.detection.anchors import STRIDES
 from models.detection.average_precision import mean_average_precision
 from models.experiment import what
 from models.experiment.one_run import carry_out
@@ -170,7 +171,7 @@ def test_a_detector_is_measured_on_the_file(cards, drawn):
     precision = mean_average_precision(found, detection.truth(test), len(thin_objects.CLASSES))
     assert card["metrics"]["test_map50"] == round(precision, 4)
     assert card["metrics"]["samples_boxes"] == len(test.labels)  # there are fewer scenes than samples of them
-    assert card["detection"]["strides"] == [4, 8, 16]
+    assert card["detection"]["strides"] == list(STRIDES)
     assert card["detection"] == torch.load(zoo / "thin_detector_dwca.pt", weights_only=True)["detection"]
 
 
