@@ -142,7 +142,7 @@ def scenes(found: Sequence[Finished], test: thin_objects.Scenes) -> Document:
 def _common(found: Sequence[Finished], classes: Sequence[str], images: int) -> Document:
     return {
         "dataset": dict(found[0].result["dataset"]),
-        "recipe": shared_recipe(found),
+        "recipe": max((shared_recipe(one) for one in found), key=lambda recipe: len(recipe)),  # that with epochs
         "classes": list(classes),
         "test_images": images,
     }
@@ -150,7 +150,7 @@ def _common(found: Sequence[Finished], classes: Sequence[str], images: int) -> D
 
 def _described(seeds: Mapping[int, Finished], measured: Document) -> Document:
     first = next(iter(seeds.values())).result
-    own = {key: first["recipe"].get(key) for key in ("width", "batch", "lr")}
+    own = {key: first["recipe"].get(key) for key in ("width", "batch", "lr", "epochs")}
     trained = [one.result["metrics"].get("train_accuracy") for _, one in sorted(seeds.items())]
     return {"seeds": sorted(seeds), "parameters": first["parameters"], **own, "train_accuracy": trained, **measured}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dwca_export.errors import InputRefusedError
+from models.experiment import what
 from models.experiment.one_run import PREDICTIONS, RESULT, SCHEMA
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ def by_variant(found: Sequence[Finished]) -> dict[str, dict[int, Finished]]:
     return arranged
 
 
-def shared_recipe(found: Sequence[Finished]) -> dict[str, Any]:
-    """What the recipes of all runs have in common by design."""
-    return {key: value for key, value in found[0].result["recipe"].items() if key not in _OWN}
+def shared_recipe(one: Finished) -> dict[str, Any]:
+    """What the recipe of a run has in common with those of the other variants, by design."""
+    variant = what.variant_of(one.run.task, one.run.variant)
+    own = _OWN if variant.epochs is None else (*_OWN, "epochs")
+    return {key: value for key, value in one.result["recipe"].items() if key not in own}
 
 
 def _read(run: Run, place: Path) -> Finished:
@@ -115,8 +118,15 @@ def _require_alike(found: Sequence[Finished]) -> None:
         first = found[0]
         if one.result["dataset"] != first.result["dataset"]:
             raise InputRefusedError(f"{one.run} and {first.run} are of different data", hint=_AGAIN)
-        a, b = shared_recipe([one]), shared_recipe([first])
-        different = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
-        if different:
-            what = f"{one.run} and {first.run} were trained with different {', '.join(different)}"
-            raise InputRefusedError(what, hint=_AGAIN)
+        _require_same(one, first, shared_recipe(one), shared_recipe(first))
+    for seeds in by_variant(found).values():
+        first, *others = seeds.values()
+        for one in others:
+            _require_same(one, first, *({**run.result["recipe"], "seed": None} for run in (one, first)))
+
+
+def _require_same(one: Finished, first: Finished, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+    different = sorted(key for key in a.keys() & b.keys() if a[key] != b[key])
+    if different:
+        said = f"{one.run} and {first.run} were trained with different {', '.join(different)}"
+        raise InputRefusedError(said, hint=_AGAIN)

@@ -155,13 +155,13 @@ def _by_length(task: Document, counts: Mapping[str, int], unit: str) -> str:
 def _small_batch(document: Document) -> str:
     variants = document["objects"]["variants"]
     lines = []
-    for batch, names in (("2", ("dwca_batch2", "dwca_batchnorm_batch2")), ("", ("dwca", "dwca_batchnorm"))):
+    for names in (("dwca_batch2", "dwca_batchnorm_batch2"), ("dwca", "dwca_batchnorm")):
         if all(name in variants for name in names):
             comparison = find(document, "objects", "accuracy", names[1], names[0])
             cells = [with_interval(variants[name]["accuracy"]) for name in names]
-            size = batch or str(variants["dwca"]["batch"])
-            lines.append((size, *cells, points(comparison) if comparison else "", WORDS[outcome(comparison)]))
-    return markdown(("Batch", "GroupNorm, %", "BatchNorm, %", "difference", ""), lines)
+            size, epochs = (str(variants[names[0]][key]) for key in ("batch", "epochs"))
+            lines.append((size, epochs, *cells, points(comparison) if comparison else "", WORDS[outcome(comparison)]))
+    return markdown(("Batch", "epochs", "GroupNorm, %", "BatchNorm, %", "difference", ""), lines)
 
 
 def _scenes(document: Document) -> dict[str, str]:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["gain", "loss", "undecided", "unmeasured"]
 LEVEL = 0.05
+FITTED = 0.6
+"""Training accuracy from which on networks are taken to fit their data at all."""
+
 LOOKALIKES = "accuracy of look-alikes"
 WORDS = {"gain": "better", "loss": "worse", "undecided": "not decided", "unmeasured": "not measured"}
 NAMES = {
@@ -70,6 +73,7 @@ def verdict(document: Document) -> str:
             _drift(document),
             _sentence("Detection, mAP@0.5", document, "scenes", "map50", ("baseline",)),
             _sentence("Fashion-MNIST", document, "fashion", "accuracy", ("baseline",)),
+            *budget(document),
         ]
     )
 
@@ -104,6 +108,19 @@ def _at_equal(cost: str, at: Outcome) -> str:
         "undecided": f"Against a wider baseline of equal {cost} nothing is decided.",
         "unmeasured": f"Against a wider baseline of equal {cost} it was not measured.",
     }[at]
+
+
+def budget(document: Document) -> list[str]:
+    """Say so where the networks do not even fit the images that they were trained on."""
+    variants = document.get("objects", {}).get("variants", {})
+    fitted = [value for one in variants.values() for value in one["train_accuracy"] if value is not None]
+    if not fitted or max(fitted) >= FITTED:
+        return []
+    return [
+        f"**How far the training went**: the classifiers of the thin objects recognise {100 * min(fitted):.0f} to "
+        f"{100 * max(fitted):.0f} % of their own training images, as augmented. They are far from trained to the end: what "
+        "is compared is how far the same short training takes each of them."
+    ]
 
 
 def _sentence(title: str, document: Document, task: str, measure: str, others: Sequence[str]) -> str:

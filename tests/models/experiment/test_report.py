@@ -11,7 +11,7 @@ from models.experiment import report, what
 from models.experiment.page import filled
 from models.experiment.report import DOCS, gather, publish
 from models.experiment.tables import tables
-from models.experiment.verdict import LOOKALIKES, claim, find, outcome, verdict
+from models.experiment.verdict import LOOKALIKES, budget, claim, find, outcome, verdict
 
 TEMPLATE = (DOCS / "pages/comparison.md").read_text(encoding="utf-8")
 SAME = dict.fromkeys(what.VARIANTS["objects"], 0.7)
@@ -62,6 +62,15 @@ def test_what_is_decided_at_equal_width_and_lost_at_equal_latency_is_said_so(who
 @pytest.mark.parametrize("at", ["gain", "loss", "undecided", "unmeasured"])
 def test_every_outcome_has_words_of_its_own(at):
     assert len({claim(at, other, "gain") for other in ("gain", "loss", "undecided", "unmeasured")}) == 4
+
+
+def test_networks_that_do_not_fit_their_data_are_said_to():
+    document = {
+        "objects": {"variants": {"dwca": {"train_accuracy": [0.3, 0.35]}, "baseline": {"train_accuracy": [0.2]}}}
+    }
+    assert "20 to 35 % of their own training images" in budget(document)[0]
+    document["objects"]["variants"]["dwca"]["train_accuracy"] = [0.3, 0.9]
+    assert budget(document) == budget({}) == []
 
 
 def test_one_seed_decides_nothing_and_says_so(data, tmp_path):
@@ -150,6 +159,8 @@ def damage(name, runs):
         change_result(runs, lambda one: one.update(dataset={"name": "thin-objects", "sha256": "1" * 64}))
     elif name == "another recipe":
         change_result(runs, lambda one: one["recipe"].update(epochs=99))
+    elif name == "another recipe of one seed":
+        change_result(runs, lambda one: one["recipe"].update(lr=0.5))
     elif name == "another run":
         change_result(runs, lambda one: one.update(seed=4))
     elif name == "other predictions":
@@ -173,6 +184,7 @@ def damage(name, runs):
 FAULTS = {
     "other data": "different data",
     "another recipe": "different epochs",
+    "another recipe of one seed": "different lr",
     "another run": "of another run",
     "other predictions": "its result says 0.123",
     "no JSON": "cannot be read",
