@@ -38,7 +38,7 @@ BASE = "baseline"
 # Multiples of 16 are what ncnn packs on machines with AVX-512, of 4 and 8 elsewhere: the choice that is kindest to the
 # baseline, whose attention does not have to divide anything.
 CHANNEL_STEP = 16
-WIDTHS = tuple(round(0.35 + 0.01 * step, 2) for step in range(66))
+WIDTHS = tuple(round(0.35 + 0.01 * step, 2) for step in range(96))
 # What is measured in full, of the widths on both sides of the one that was found.
 _NEIGHBOURS = 2
 _RUNS = Path("runs")

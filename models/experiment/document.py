@@ -142,10 +142,14 @@ def scenes(found: Sequence[Finished], test: thin_objects.Scenes) -> Document:
 def _common(found: Sequence[Finished], classes: Sequence[str], images: int) -> Document:
     return {
         "dataset": dict(found[0].result["dataset"]),
-        "recipe": max((shared_recipe(one) for one in found), key=lambda recipe: len(recipe)),  # that with epochs
+        "recipe": max((shared_recipe(one) for one in found), key=_entries),  # that with epochs
         "classes": list(classes),
         "test_images": images,
     }
+
+
+def _entries(recipe: dict[str, Any]) -> int:
+    return len(recipe)
 
 
 def _described(seeds: Mapping[int, Finished], measured: Document) -> Document:

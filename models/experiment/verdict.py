@@ -118,8 +118,8 @@ def budget(document: Document) -> list[str]:
         return []
     return [
         f"**How far the training went**: the classifiers of the thin objects recognise {100 * min(fitted):.0f} to "
-        f"{100 * max(fitted):.0f} % of their own training images, as augmented. They are far from trained to the end: what "
-        "is compared is how far the same short training takes each of them."
+        f"{100 * max(fitted):.0f} % of their own training images, as augmented. They are far from trained to the end: "
+        "what is compared is how far the same short training takes each of them."
     ]
 
 
