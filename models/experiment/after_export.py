@@ -251,7 +251,11 @@ def document(runs: Path, data: Path | None) -> Document:
 
 def _variants(task: str, runs: Path, measure: Callable[[Path], Document]) -> Document:
     folders = {name: what.Run(task, name, SEED).folder(runs) for name in VARIANTS}
-    return {name: measure(folder / WEIGHTS) for name, folder in folders.items() if (folder / RESULT).exists()}
+    return {
+        name: {"weights_sha256": thin_objects.file_sha256(folder / WEIGHTS), **measure(folder / WEIGHTS)}
+        for name, folder in folders.items()
+        if (folder / RESULT).exists()
+    }
 
 
 def _logits(found: Maps) -> Floats:

@@ -16,6 +16,7 @@ from dwca_export.errors import DwcaExportError, InputRefusedError, UsageError
 from models.data import thin_objects
 from models.experiment import after_export, cost, document, receptive_field, results, what
 from models.experiment.json_file import write_json
+from models.experiment.one_run import WEIGHTS
 from models.experiment.page import filled
 from models.experiment.run import parse_seeds
 
@@ -58,6 +59,7 @@ def gather(runs: Path, data: Path | None, seeds: Sequence[int]) -> Document:
         else:
             gathered["missing"].append(f"`python -m models.experiment.{part}`")
     _require_same_networks(gathered)
+    gathered["missing"] += _outdated(gathered, runs)
     return gathered
 
 
@@ -143,6 +145,22 @@ def _named(missing: Sequence[what.Run]) -> list[str]:
     for run in missing:
         seeds.setdefault(f"{run.task}/{run.variant}", []).append(run.seed)
     return [f"{name} seed {', '.join(map(str, numbers))}" for name, numbers in seeds.items()]
+
+
+def _outdated(gathered: Document, runs: Path) -> list[str]:
+    """What was measured of networks that have been trained again since, or not of all that there are."""
+    outdated = []
+    for name, one in gathered.get("receptive_field", {}).get("variants", {}).items():
+        trained = gathered.get("objects", {}).get("variants", {}).get(name, {}).get("seeds")
+        if one["seeds"] != trained:
+            outdated.append(f"`python -m models.experiment.receptive_field` of {name}: all seeds")
+    for task in ("objects", "scenes") if "after_export" in gathered else ():
+        for name in after_export.VARIANTS:
+            weights = what.Run(task, name, after_export.SEED).folder(runs) / WEIGHTS
+            measured = gathered["after_export"][task].get(name, {}).get("weights_sha256")
+            if weights.exists() and measured != thin_objects.file_sha256(weights):
+                outdated.append(f"`python -m models.experiment.after_export` of {task}/{name}")
+    return outdated
 
 
 def _require_same_networks(gathered: Document) -> None:

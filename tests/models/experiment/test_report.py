@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 
@@ -130,6 +131,21 @@ def test_runs_that_are_missing_are_named_and_nothing_is_written(whole, data, tmp
     assert "**Incomplete: what follows lacks 3" in (tmp_path / "pages/comparison.md").read_text()
     assert report.main([*command, "--seeds", "0-5"]) == 2
     assert "objects/dwca seed 5" in capsys.readouterr().err
+
+
+def test_what_was_measured_of_other_weights_or_fewer_seeds_is_missing(data, tmp_path):
+    plant_objects(tmp_path, data, {"baseline": 0.7, "dwca": 0.8}, seeds=range(3))
+    weights = tmp_path / "objects/dwca/seed-0/weights.pt"
+    weights.write_bytes(b"trained")
+    sha256 = hashlib.sha256(b"trained").hexdigest()
+    export = {"schema": 1, "objects": {"dwca": {"weights_sha256": sha256}}, "scenes": {}}
+    (tmp_path / "after_export.json").write_text(json.dumps(export))
+    field = {"schema": 1, "variants": {"baseline": {"seeds": [0, 1, 2]}, "dwca": {"seeds": [0, 1]}}}
+    (tmp_path / "receptive_field.json").write_text(json.dumps(field))
+    missing = [one for one in gather(tmp_path, data, range(3))["missing"] if one.startswith("`") and " of " in one]
+    assert missing == ["`python -m models.experiment.receptive_field` of dwca: all seeds"]
+    weights.write_bytes(b"trained again")
+    assert "`python -m models.experiment.after_export` of objects/dwca" in gather(tmp_path, data, range(3))["missing"]
 
 
 def test_generated_shapes_are_never_published(whole, data, capsys):
