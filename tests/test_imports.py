@@ -81,7 +81,7 @@ DEVICE = (
 LAYERS = (
     ("errors", "exit_status", "onnxsim_worker"),
     ("waiting_child",),
-    ("shapes", "paths"),
+    ("shapes", "paths", "system_files", "emulation"),
     ("artifacts", "ncnn", "limits"),
     ("block", "kernels", "rewrites", "returned", "onnx_names"),
     ("blocks", "training", "taps", "loading", "images", "kernel_paths"),

@@ -297,6 +297,7 @@ def test_the_benchmark_of_the_wheel_says_that_it_has_no_times(wheels, device):
     kernels = [row for row in document["rows"] if row.get("kind") != "block"]
     assert {"ncnn", "direct", "winograd_1d F(4,5)", "generic"} <= {row["name"] for row in kernels}
     assert [row["name"] for row in kernels if not row["is_right"]] == []
+    assert {row["algorithm"] for row in kernels if row["name"] == "auto"} == {"direct"}
 
 
 @pytest.mark.arm

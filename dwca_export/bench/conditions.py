@@ -11,9 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dwca_export.bench.machine import ROOT
 from dwca_export.bench.processes import Activity, activity
-from dwca_export.bench.system_files import numbered, read, read_number
+from dwca_export.system_files import ROOT, numbered, read, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

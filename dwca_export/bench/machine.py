@@ -7,14 +7,16 @@ import platform
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ncnn
 
 from dwca_export import __version__
-from dwca_export.bench.system_files import read
+from dwca_export.emulation import emulation
+from dwca_export.system_files import ROOT, field, read
 
-ROOT = Path("/")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What ncnn's kernels and ours ask for, as Linux names it.
 _ISA = (
@@ -94,38 +96,8 @@ def read_machine(root: Path = ROOT, architecture: str | None = None) -> Machine:
     )
 
 
-def emulation(root: Path, architecture: str) -> str:
-    """Say what shows that the CPU is emulated: qemu-user answers for the CPU, but /proc is the host's.
-
-    Args:
-        root: What /proc lies in.
-        architecture: What the system says it is.
-
-    Returns:
-        One clause; empty if nothing shows it.
-    """
-    family = _family(architecture)
-    kernel = read(root / "proc/sys/kernel/arch")
-    if kernel and _family(kernel) != family:
-        return f"the kernel is {kernel}, this process {architecture}"
-    cpuinfo = read(root / "proc/cpuinfo")
-    if (family == "arm" and _field(cpuinfo, "vendor_id")) or (family == "x86" and _field(cpuinfo, "CPU implementer")):
-        return f"/proc/cpuinfo is not that of {architecture}"
-    process = read(root / "proc/self/comm")
-    if process.startswith("qemu-"):
-        return f"the process is {process}"
-    return "the CPU is qemu's" if "QEMU TCG" in cpuinfo else ""
-
-
-def _family(architecture: str) -> str:
-    name = architecture.lower()
-    if name in {"x86_64", "amd64", "i386", "i486", "i586", "i686"}:
-        return "x86"
-    return "arm" if name.startswith(("aarch64", "arm")) else name
-
-
 def _cpu(cpuinfo: str) -> str:
-    name = _field(cpuinfo, "model name") or _field(cpuinfo, "cpu model")
+    name = field(cpuinfo, "model name") or field(cpuinfo, "cpu model")
     implementers, parts = (re.findall(rf"^CPU {key}\s*:\s*(0x\w+)", cpuinfo, re.M) for key in ("implementer", "part"))
     if not parts:
         return name
@@ -139,9 +111,4 @@ def _part(implementer: str, part: str) -> str:
 
 
 def _flags(cpuinfo: str) -> set[str]:
-    return set((_field(cpuinfo, "flags") or _field(cpuinfo, "Features")).split())
-
-
-def _field(cpuinfo: str, name: str) -> str:
-    found = re.search(rf"^{name}[ \t]*:[ \t]*(.*)$", cpuinfo, re.M)
-    return found[1].strip() if found else ""
+    return set((field(cpuinfo, "flags") or field(cpuinfo, "Features")).split())

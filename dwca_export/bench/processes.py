@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dwca_export.bench.machine import ROOT
-from dwca_export.bench.system_files import numbered, read
+from dwca_export.system_files import ROOT, numbered, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

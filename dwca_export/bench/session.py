@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from dwca_export.bench.alone import other_instance
 from dwca_export.bench.conditions import Conditions, read_conditions
-from dwca_export.bench.machine import ROOT, Machine, read_machine
+from dwca_export.bench.machine import Machine, read_machine
 from dwca_export.bench.remarks import Remark, about_samples, after_measuring, before_measuring
 from dwca_export.bench.results import describe
 from dwca_export.bench.schedule import measure
 from dwca_export.bench.watch import Watch
 from dwca_export.errors import UnstableError
+from dwca_export.system_files import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

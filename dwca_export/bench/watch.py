@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from dwca_export.bench.conditions import clock_mhz, throttling
-from dwca_export.bench.machine import ROOT
 from dwca_export.bench.processes import read_ticks, stolen
 from dwca_export.bench.remarks import Course
+from dwca_export.system_files import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,12 +1,15 @@
 """Picks a layer's kernel by measuring, once for each shape on each machine; `cache` keeps what was found.
 
-A kernel that is wrong is never picked, however fast.
+A kernel that is wrong is never picked, however fast. Under emulation there are no times to pick by: nothing is
+measured, kept, or recalled.
 """
 
 from __future__ import annotations
 
 import inspect
+import platform
 import statistics
+import warnings
 from dataclasses import asdict, dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -14,9 +17,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from dwca_export import kernels
+from dwca_export.emulation import emulation
 from dwca_export.errors import DwcaExportError
 from dwca_export.kernels.cache import on_this_machine, recall, remember
 from dwca_export.kernels.measured_error import Truth
+from dwca_export.system_files import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +69,9 @@ class Options(TypedDict, total=False):
 def auto(layer: Layer, weight: np.ndarray, bias: np.ndarray | None = None, **options: Unpack[Options]) -> Plan:
     """The fastest kernel for a layer on this machine, as measured now or before.
 
+    On an emulated CPU it is the kernel to take where nothing is known of the speed, `direct` if it can compute the
+    layer, and a warning says so.
+
     Args:
         layer: The layer.
         weight: float32, `(C, K, K)`.
@@ -78,6 +86,8 @@ def auto(layer: Layer, weight: np.ndarray, bias: np.ndarray | None = None, **opt
         DwcaExportError: Every kernel is wrong here.
     """
     asked = _complete(options)
+    if emulated := emulation(ROOT, platform.machine()):
+        return _unmeasured(layer, weight, bias, asked, emulated)
     question = on_this_machine({"layer": asdict(layer) | {"bias": bias is not None}, "options": asked})
     algorithm = recall(question, kernels.algorithms(layer, asked["isa"], asked["arithmetic"]))
     if algorithm is None:
@@ -85,6 +95,21 @@ def auto(layer: Layer, weight: np.ndarray, bias: np.ndarray | None = None, **opt
         algorithm = best(candidates).algorithm
         remember(question, algorithm, [asdict(candidate) for candidate in candidates])
     return kernels.plan(layer, weight, bias, algorithm=algorithm, **asked)
+
+
+def _unmeasured(
+    layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: Mapping[str, Any], why: str
+) -> Plan:
+    algorithm = _possible(layer, options)[0]
+    plan = kernels.plan(layer, weight, bias, algorithm=algorithm, **options)
+    what = f"the CPU is emulated ({why}), and its times tell nothing of kernels; taking {algorithm} unmeasured"
+    warnings.warn(f"kernels.auto: {what}", stacklevel=3)
+    return plan
+
+
+def _possible(layer: Layer, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The algorithms to try; where there is none, the attempt says why."""
+    return kernels.algorithms(layer, options["isa"], options["arithmetic"]) or ("direct",)
 
 
 def _complete(options: Options) -> dict[str, Any]:
@@ -137,8 +162,7 @@ def measure(
 def _plans(layer: Layer, weight: np.ndarray, bias: np.ndarray | None, options: Mapping[str, Any]) -> dict[str, Plan]:
     plans = {}
     refusal: DwcaExportError | None = None
-    # Where there is none, the attempt says why.
-    for algorithm in kernels.algorithms(layer, options["isa"], options["arithmetic"]) or ("direct",):
+    for algorithm in _possible(layer, options):
         try:
             plans[algorithm] = kernels.plan(layer, weight, bias, algorithm=algorithm, **options)
         except kernels.UnavailableError as unavailable:  # noqa: PERF203  a few times, once a shape

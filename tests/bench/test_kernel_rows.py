@@ -8,6 +8,7 @@ import importlib.util
 import json
 
 import numpy as np
+import planted_system
 import pytest
 
 from dwca_export import kernels
@@ -83,6 +84,16 @@ def test_every_algorithm_has_a_row(session):
     assert rows["auto"]["algorithm"] in kernels.algorithms(LAYER)
     assert rows["ncnn, Winograd off"]["winograd_changes_bits"] is False
     assert rows["ncnn, Winograd off"]["winograd_changes_bits_of_dense"] is True
+
+
+@needs_native
+def test_on_an_emulated_cpu_auto_is_direct(session, tmp_path, monkeypatch):
+    root = planted_system.plant(tmp_path / "root", {"proc/self/comm": "qemu-planted"})
+    monkeypatch.setattr("dwca_export.kernels.auto.ROOT", root)
+    with pytest.warns(UserWarning, match="taking direct unmeasured"):
+        row = rows_of(session)["auto"]
+    assert row["algorithm"] == "direct"
+    assert row["is_right"]
 
 
 @needs_native

@@ -29,6 +29,20 @@ def folder(tmp_path, monkeypatch):
     return path
 
 
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """/proc of a machine that shows no emulation, whatever runs these tests."""
+    path = tmp_path / "root"
+    monkeypatch.setattr(module, "ROOT", path)
+    return path
+
+
+@pytest.fixture
+def emulated(root):
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/comm").write_text("qemu-planted\n")
+
+
 @pytest.fixture
 def measured(monkeypatch):
     """Layers that were measured, in order."""
@@ -197,3 +211,37 @@ def test_processes_at_once_leave_one_whole_answer(folder):
 def test_no_kernel_for_the_options():
     with pytest.raises(kernels.UnavailableError):
         auto(LAYER, WEIGHT, storage="fp32", arithmetic="fp16")
+
+
+# -- under emulation
+
+
+@pytest.mark.parametrize(
+    ("layer", "algorithm"),
+    [(LAYER, "direct"), (kernels.Layer(16, 12, 12, 4, padding=(1, 1, 1, 1)), "generic")],
+)
+def test_an_emulated_cpu_measures_and_keeps_nothing(folder, measured, emulated, layer, algorithm):
+    weight = np.ones((16, layer.kernel, layer.kernel), np.float32)
+    what = rf"emulated \(the process is qemu-planted\).*taking {algorithm} unmeasured"
+    with pytest.warns(UserWarning, match=what) as said:
+        plan = auto(layer, weight, elempack=4, threads=2)
+    assert (plan.algorithm, plan.elempack, plan.threads) == (algorithm, 4, 2)
+    assert [warning.filename for warning in said] == [__file__]
+    assert measured == []
+    assert not folder.exists()
+
+
+def test_what_was_kept_is_not_recalled_under_emulation(folder, root, request):
+    """It could have been measured there by an older version."""
+    quietly(LAYER, WEIGHT)
+    path, kept = answer(folder)
+    path.write_text(json.dumps({**kept, "answer": "generic"}))
+    assert quietly(LAYER, WEIGHT).algorithm == "generic"
+    request.getfixturevalue("emulated")
+    with pytest.warns(UserWarning, match="taking direct unmeasured"):
+        assert auto(LAYER, WEIGHT).algorithm == "direct"
+
+
+def test_no_kernel_for_the_options_under_emulation(emulated):
+    with pytest.raises(kernels.UnavailableError):
+        quietly(LAYER, WEIGHT, storage="fp32", arithmetic="fp16")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path("/")
 
 
 def read(path: Path) -> str:
@@ -23,6 +23,12 @@ def read_number(path: Path) -> float | None:
         return float(int(text, 16)) if text.startswith("0x") else float(text)
     except ValueError:
         return None
+
+
+def field(text: str, name: str) -> str:
+    """The value of the first line `name : value`; empty where there is none."""
+    found = re.search(rf"^{name}[ \t]*:[ \t]*(.*)$", text, re.M)
+    return found[1].strip() if found else ""
 
 
 def numbered(folder: Path, prefix: str) -> list[Path]:
