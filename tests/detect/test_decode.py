@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dwca_export.detect import decode as module
@@ -92,6 +92,7 @@ def test_decoding_is_that_of_the_naive_loops(seed):
     assert found.boxes == pytest.approx(np.array([box for box, _, _ in expected]), abs=1e-3)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 1))
 def test_thresholds_hold(seed, score, iou):
     found = decode(random_maps(seed), SPEC, HEIGHT, WIDTH, score=score, iou=iou)
@@ -102,6 +103,7 @@ def test_thresholds_hold(seed, score, iou):
     assert not (overlaps(found.boxes, found.boxes)[same] > iou).any()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0, 0.9))
 def test_a_higher_threshold_shows_a_part_of_what_a_lower_one_shows(seed, score):
     some = random_maps(seed)
@@ -109,6 +111,7 @@ def test_a_higher_threshold_shows_a_part_of_what_a_lower_one_shows(seed, score):
     assert higher == lower[: len(higher)]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(*[st.floats(0, 90, width=32)] * 2, *[st.floats(0.5, 60, width=32)] * 2), min_size=1, max_size=9)
 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dwca_export.detect.letterbox import BORDER, letterbox, place
@@ -11,6 +11,7 @@ from dwca_export.errors import InputRefusedError
 sides = st.integers(1, 500)
 
 
+@settings(deadline=None)
 @given(sides, sides, sides, sides)
 def test_the_image_lies_in_the_input_and_touches_two_edges(height, width, input_height, input_width):
     placed = place(height, width, input_height, input_width)
@@ -22,6 +23,7 @@ def test_the_image_lies_in_the_input_and_touches_two_edges(height, width, input_
     assert abs(input_width - placed.scaled_width - 2 * placed.left) <= 1
 
 
+@settings(deadline=None)
 @given(sides, sides, sides, sides)
 def test_the_place_itself_is_the_whole_image(height, width, input_height, input_width):
     placed = place(height, width, input_height, input_width)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -53,17 +53,20 @@ def test_overlaps_computed_by_hand(box, expected):
     assert overlaps(np.array([box], np.float32), UNIT)[0, 0] == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(candidates(), candidates())
 def test_overlaps_are_those_of_the_naive_formula(one, other):
     naive = [[naive_overlap(a, b) for b in other[0]] for a in one[0]]
     assert overlaps(one[0], other[0]) == pytest.approx(np.array(naive).reshape(len(one[0]), len(other[0])))
 
 
+@settings(deadline=None)
 @given(candidates(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_suppression_is_that_of_the_naive_loop(some, iou):
     assert suppress(*some, iou).tolist() == naive_suppress(*some, iou)
 
 
+@settings(deadline=None)
 @given(candidates(), st.sampled_from([0.0, 0.3, 0.5]))
 def test_what_is_kept_does_not_overlap_and_is_kept_again(some, iou):
     boxes, scores, labels = (values[suppress(*some, iou)] for values in some)
@@ -73,6 +76,7 @@ def test_what_is_kept_does_not_overlap_and_is_kept_again(some, iou):
     assert not (overlaps(boxes, boxes)[of_one_class] > iou).any()
 
 
+@settings(deadline=None)
 @given(candidates())
 def test_the_best_of_each_class_is_always_kept(some):
     _, scores, labels = some

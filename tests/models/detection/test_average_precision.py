@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dwca_export.detect.boxes import overlaps
@@ -92,6 +92,7 @@ some_rows = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(some_rows, some_rows.filter(len), st.sampled_from([0.3, 0.5, 0.75]))
 def test_it_is_that_of_the_naive_loops(found, there, iou):
     detected, truth = boxes(found), boxes(there)
@@ -103,6 +104,7 @@ def test_it_is_that_of_the_naive_loops(found, there, iou):
             assert math.isnan(precisions[label])
 
 
+@settings(deadline=None)
 @given(some_rows, some_rows)
 def test_every_true_box_is_found_at_most_once_and_only_where_it_is(found, there):
     detected, truth = boxes(found), boxes(there)
@@ -113,6 +115,7 @@ def test_every_true_box_is_found_at_most_once_and_only_where_it_is(found, there)
     assert (detected.scene[matched != MISSED] == truth.scene[hits]).all()
 
 
+@settings(deadline=None)
 @given(some_rows, some_rows.filter(len))
 def test_the_order_of_equal_things_aside_scores_count_by_their_order_alone(found, there):
     detected, truth = boxes(found), boxes(there)

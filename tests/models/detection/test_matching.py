@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dwca_export.detect.boxes import overlaps
@@ -24,6 +24,7 @@ def scenes(draw, most=4):
     return np.array([(x, y, x + draw(sides), y + draw(sides)) for x, y in starts], np.float32)
 
 
+@settings(deadline=None)
 @given(scenes())
 def test_every_box_is_to_be_found(boxes):
     matched = match(boxes, GRID)
@@ -32,6 +33,7 @@ def test_every_box_is_to_be_found(boxes):
     assert all(matched[shared[index].argmax()] == index for index in range(len(boxes)))
 
 
+@settings(deadline=None)
 @given(scenes())
 def test_every_anchor_is_what_its_overlaps_make_it(boxes):
     """The rule of the docstring, anchor by anchor."""
