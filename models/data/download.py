@@ -69,26 +69,26 @@ def obtain(package: Package, cache: Path, given: Path | None = None) -> Path:
         A file of the pinned hash.
 
     Raises:
-        UsageError: npm is absent, or the cache cannot be written.
+        UsageError: npm is absent, or the cache cannot be read or written.
         InputRefusedError: The given file or the download is incomplete or another; or nothing could be downloaded.
     """
     if given is not None:
         check(given, package)
         return given
     file = cache / package.file_name
-    if file.is_file() and _integrity(file) == package.integrity:
-        return file
     try:
+        if file.is_file() and _integrity(file) == package.integrity:
+            return file
         cache.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".fetch-", dir=cache))
     except OSError as error:
-        raise _unwritable(error, cache) from error
+        raise _unusable(error, cache) from error
     try:
         fetched = _npm_pack(package, work)
         check(fetched, package)
         fetched.replace(file)
     except OSError as error:
-        raise _unwritable(error, cache) from error
+        raise _unusable(error, cache) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return file
@@ -160,6 +160,6 @@ def _not_fetched(package: Package, what: str) -> InputRefusedError:
     return InputRefusedError(what, where=f"{package.name} {package.version}", hint=hint)
 
 
-def _unwritable(error: OSError, cache: Path) -> UsageError:
+def _unusable(error: OSError, cache: Path) -> UsageError:
     where = os.fsdecode(error.filename) if error.filename else str(cache)
-    return UsageError(f"the cache cannot be written ({error.strerror})", where=where, hint="name another with --cache")
+    return UsageError(f"the cache cannot be used ({error.strerror})", where=where, hint="name another with --cache")

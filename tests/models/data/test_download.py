@@ -140,8 +140,17 @@ def test_without_npm_it_says_so(pin, tarball, tmp_path, monkeypatch):
 
 def test_a_cache_that_cannot_be_written_is_said(pin, tarball, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cache cannot be written") as caught:
+    with pytest.raises(UsageError, match="cache cannot be used") as caught:
         download.obtain(pin(tarball), tmp_path / "file" / "cache")
+    assert "--cache" in caught.value.hint
+
+
+def test_a_cache_that_cannot_be_read_is_said(pin, tarball, tmp_path):
+    package = pin(tarball)
+    # A regular file whose first byte nobody can read, whatever rights they have.
+    (tmp_path / package.file_name).symlink_to("/proc/self/mem")
+    with pytest.raises(UsageError, match="cache cannot be used") as caught:
+        download.obtain(package, tmp_path)
     assert "--cache" in caught.value.hint
 
 
