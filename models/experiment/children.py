@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 WORKER = (sys.executable, "-m", "models.experiment.worker")
+# Characters of a stray line that are shown.
+_SHOWN = 200
 
 
 class StoppedError(Exception):
@@ -49,19 +51,16 @@ class Children:
         """
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
             child = self._start(errors)
-            assert child.stdin is not None  # noqa: S101 # for the type checker
-            assert child.stdout is not None  # noqa: S101 # for the type checker
             with child:
-                child.stdin.write(json.dumps(request))
-                child.stdin.close()
-                for line in child.stdout:
-                    report(json.loads(line))
+                fault = _ask(child, request) or _listen(child, report)
             with self._lock:
                 self._running.discard(child)
             if self._stopped:
                 raise StoppedError
             errors.seek(0)
             text = errors.read().strip()
+        if fault:
+            return f"{fault}\n{text}".rstrip()
         return "" if child.returncode == 0 else text or f"its process ended with {child.returncode}"
 
     def stop(self) -> None:
@@ -82,7 +81,39 @@ class Children:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
             )
             self._running.add(child)
         return child
+
+
+def _ask(child: subprocess.Popen[str], request: dict[str, Any]) -> str:
+    """Write the request; gives what went wrong, empty where nothing did."""
+    assert child.stdin is not None  # noqa: S101 # for the type checker
+    try:
+        with child.stdin:
+            child.stdin.write(json.dumps(request))
+    except BrokenPipeError:
+        return f"its process ended with {child.wait()} before it read what to do"
+    return ""
+
+
+def _listen(child: subprocess.Popen[str], report: Callable[[dict[str, Any]], None]) -> str:
+    """Pass on all messages; ends the process at a line that is none, and gives what it was."""
+    assert child.stdout is not None  # noqa: S101 # for the type checker
+    for line in child.stdout:
+        message = _message(line)
+        if message is None:
+            child.terminate()
+            return f"its process was ended, for it printed what is no message: {line.strip()[:_SHOWN]!r}"
+        report(message)
+    return ""
+
+
+def _message(line: str) -> dict[str, Any] | None:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None

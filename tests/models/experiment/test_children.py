@@ -35,6 +35,30 @@ def test_what_went_wrong_is_told(code, failure):
     assert children(code).carry_out({}, print) == failure
 
 
+def test_one_that_ends_before_it_reads_is_a_failure_with_what_it_said():
+    code = "import os, sys; os.close(0); print('no such module', file=sys.stderr); sys.exit({})"
+    for status in (0, 3):
+        dying = Children([sys.executable, "-c", code.format(status)])
+        # More than the pipe holds, so that it is not merely left in it.
+        failure = dying.carry_out({"much": "x" * 1_000_000}, print)
+        assert failure == f"its process ended with {status} before it read what to do\nno such module"
+
+
+@pytest.mark.parametrize("line", ["'a stray line'", "'5'", "'null'", "''", "'{'"])
+def test_a_line_that_is_no_message_is_a_failure_and_ends_the_process(line):
+    heard = []
+    code = f"print('because', file=sys.stderr, flush=True); print('{{}}'); print({line}, flush=True); time.sleep(600)"
+    failure = children(code).carry_out({}, heard.append)
+    assert heard == [{}]
+    assert failure.startswith(f"its process was ended, for it printed what is no message: {line}")
+    assert failure.endswith("\nbecause")
+
+
+def test_bytes_that_are_no_text_are_a_failure():
+    failure = children("sys.stdout.buffer.write(b'\\xff\\n')").carry_out({}, print)
+    assert "what is no message" in failure
+
+
 def test_more_errors_than_a_pipe_holds_do_not_block():
     assert len(children("sys.exit('x' * 200_000)").carry_out({}, print)) == 200_000
 
