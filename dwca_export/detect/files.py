@@ -119,7 +119,7 @@ def detect_files(request: DetectRequest) -> Report:
         require_pillow()
     images = [named for path in request.images for named in _read(path)]
     targets = [request.out / _picture_name(name) if request.out else None for name, _ in images]
-    check_targets([target for target in targets if target], force=request.force)
+    check_targets([target for target in targets if target], request.images, force=request.force)
     # In a process of its own, so that a crash of ncnn is an error like any other.
     labels, spec, found = in_child(lambda: _detect(request, [pixels for _, pixels in images]), str(request.bundle))
     seen = tuple(

@@ -67,21 +67,26 @@ def draw(pixels: np.ndarray, found: Detections, labels: Sequence[str]) -> bytes:
     return file.getvalue()
 
 
-def check_targets(targets: Sequence[Path], *, force: bool) -> None:
+def check_targets(targets: Sequence[Path], images: Sequence[Path], *, force: bool) -> None:
     """Refuse to write where something is already; nothing is written to find out.
 
     Args:
         targets: The files to be.
-        force: Whether older files may be replaced.
+        images: Files that were read, which stay as they are.
+        force: Whether older files may be replaced, other than the images.
 
     Raises:
-        UsageError: Two pictures have one name, one is there already and no `force`, or something else is in the way.
+        UsageError: Two pictures have one name, one is an image that was read, one is there already and no `force`, or
+            something else is in the way.
     """
+    kept = {_identity(image) for image in images}
     for index, target in enumerate(targets):
         if target in targets[:index]:
             raise UsageError(
                 "two images have a picture of this name", where=str(target), hint="give them one by one, with --out"
             )
+        if target.exists() and _identity(target) in kept:
+            raise UsageError("is one of the images", where=str(target), hint="choose another --out")
         if target.exists() and (not force or not target.is_file()):
             hint = "--force replaces it, or choose another --out" if target.is_file() else "choose another --out"
             raise UsageError("exists already", where=str(target), hint=hint)
@@ -109,6 +114,12 @@ def write_all(pictures: Mapping[Path, bytes], folder: Path) -> None:
         raise UsageError(
             f"the pictures cannot be written: {error.strerror}", where=str(folder), hint="choose another --out"
         ) from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """The same for all names of a file: by links, and `a.PNG` for `a.png` where case makes no difference."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _write(canvas: Any, corners: Sequence[float], text: str, colour: str) -> None:

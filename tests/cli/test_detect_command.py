@@ -113,9 +113,11 @@ def test_older_pictures_are_not_replaced_unasked(detect, tmp_path):
     assert Image.open(tmp_path / "drawn" / "scene-1.png").size == (640, 480)
 
 
-def test_an_image_is_not_replaced_by_its_own_picture(detect, tmp_path):
+@pytest.mark.parametrize("options", [[], ["--force"], ["--force", "--out", "drawn/.."]])
+def test_an_image_is_not_replaced_by_its_own_picture(detect, tmp_path, options):
+    (tmp_path / "drawn").mkdir()
     before = contents(tmp_path)
-    assert refused(detect("scene-0.png"), 2, "exists already", "--out")
+    assert refused(detect("scene-0.png", *options), 2, "is one of the images", "choose another --out")
     assert contents(tmp_path) == before
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,16 +62,31 @@ def test_older_files_are_not_replaced_unasked(tmp_path):
     target = tmp_path / "a.png"
     target.write_text("older")
     with pytest.raises(UsageError, match="exists already"):
-        check_targets([target], force=False)
-    check_targets([target], force=True)
+        check_targets([target], [], force=False)
+    check_targets([target], [], force=True)
     (tmp_path / "b.png").mkdir()
     with pytest.raises(UsageError, match="exists already"):
-        check_targets([tmp_path / "b.png"], force=True)
+        check_targets([tmp_path / "b.png"], [], force=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_images_are_not_replaced(tmp_path, monkeypatch, force):
+    image, link, other = (tmp_path / name for name in ("a.png", "link.png", "other.png"))
+    for path in (image, other):
+        path.write_text("an image")
+    link.symlink_to(image)
+    monkeypatch.chdir(tmp_path)
+    for target in (image, link, Path("a.png"), Path("..") / tmp_path.name / "a.png"):
+        with pytest.raises(UsageError, match="is one of the images"):
+            check_targets([tmp_path / "new.png", target], [other, image], force=force)
+    with pytest.raises(UsageError, match="is one of the images"):
+        check_targets([image], [link], force=force)
+    check_targets([other], [image], force=True)
 
 
 def test_two_pictures_of_one_name_are_refused(tmp_path):
     with pytest.raises(UsageError, match="of this name"):
-        check_targets([tmp_path / "a.png", tmp_path / "a.png"], force=True)
+        check_targets([tmp_path / "a.png", tmp_path / "a.png"], [], force=True)
 
 
 def test_files_are_written_and_nothing_else(tmp_path):
