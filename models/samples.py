@@ -7,17 +7,20 @@ credits of all that the thin objects were made from.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dwca_export.errors import DwcaExportError, UsageError
+from dwca_export.errors import UsageError
+from models.command import framed
 from models.data import fashion, thin_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -110,8 +113,11 @@ def write_fashion(directory: Path | None, out: Path) -> None:
 
     Raises:
         InputRefusedError: The data are absent or damaged.
+        UsageError: The zoo cannot be written.
     """
-    _save(out / FASHION, vars(first(fashion.load(directory).test)))
+    split = first(fashion.load(directory).test)
+    with _replaced_in(out) as new:
+        np.savez_compressed(new / FASHION, **vars(split))
 
 
 def write_thin(directory: Path | None, out: Path) -> None:
@@ -123,14 +129,16 @@ def write_thin(directory: Path | None, out: Path) -> None:
 
     Raises:
         InputRefusedError: The set is absent or damaged.
+        UsageError: The zoo cannot be written.
     """
     objects = pick_objects(thin_objects.load_objects(directory, "test"))
     scenes = pick_scenes(thin_objects.load_scenes(directory, "test"))
     description = thin_objects.describe(directory)
     text = credits_text(description, objects)
-    _save(out / OBJECTS, vars(objects))
-    _save(out / SCENES, vars(scenes))
-    (out / CREDITS).write_text(text, encoding="utf-8")
+    with _replaced_in(out) as new:
+        np.savez_compressed(new / OBJECTS, **vars(objects))
+        np.savez_compressed(new / SCENES, **vars(scenes))
+        (new / CREDITS).write_text(text, encoding="utf-8")
 
 
 def credits_text(description: Mapping[str, Any], objects: thin_objects.Objects) -> str:
@@ -165,13 +173,23 @@ def _credit_line(credit: Mapping[str, Any]) -> str:
     )
 
 
-def _save(file: Path, arrays: Mapping[str, Any]) -> None:
-    np.savez_compressed(file, **arrays)
+@contextlib.contextmanager
+def _replaced_in(out: Path) -> Iterator[Path]:
+    """A folder for new files; they replace those of `out` only once all of them are written."""
+    try:
+        with tempfile.TemporaryDirectory(dir=out, prefix=".samples-") as folder:
+            yield Path(folder)
+            for new in sorted(Path(folder).iterdir()):
+                new.replace(out / new.name)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror})"
+        raise UsageError(what, where=str(error.filename or out), hint="--out names another folder") from error
 
 
 _WRITERS = {"fashion": write_fashion, "thin": write_thin}
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -179,16 +197,12 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = _parser().parse_args(arguments)
-    try:
-        if not options.out.is_dir():
-            raise UsageError("there is no such folder", where=str(options.out), hint="--out names the zoo's")
-        _WRITERS[options.which](options.data, options.out)
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    if not options.out.is_dir():
+        raise UsageError("there is no such folder", where=str(options.out), hint="--out names the zoo's")
+    _WRITERS[options.which](options.data, options.out)
     print(f"wrote {options.out}")
     return 0
 

@@ -53,6 +53,8 @@ _BUILD = (
 )
 _REBUILD = "the set is damaged or of another version: `python -m models.data.build --force` builds it anew"
 _READ_BLOCK = 1 << 20
+_OF_A_PHOTOGRAPH = {"file", "credit"}
+_OF_AN_ICON_SET = {"prefix", "name", "author", "licence", "url"}
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -229,6 +231,10 @@ def describe(directory: Path | None) -> dict[str, Any]:
         raise _damaged(file, f"it does not describe the data set of {', '.join(CLASSES)}")
     if not isinstance(description.get("sha256"), dict) or not isinstance(description.get("icons"), list):
         raise _damaged(file, "it lacks the hashes of its files or the list of its icons")
+    if not isinstance(description.get("packages"), dict) or not _are_credits(description.get("credits")):
+        raise _damaged(file, "it lacks what it was built from")
+    if not _are_counts(description.get("parts")):
+        raise _damaged(file, "it lacks the counts of its parts")
     return description
 
 
@@ -263,6 +269,19 @@ def file_sha256(file: Path) -> str:
         while block := stream.read(_READ_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _are_credits(listed: object) -> bool:
+    """Whether these are icon sets and photographs as `models.data.build` credits them."""
+    if not isinstance(listed, list) or not all(isinstance(credit, dict) for credit in listed):
+        return False
+    return all(credit.keys() >= _OF_A_PHOTOGRAPH or credit.keys() >= _OF_AN_ICON_SET for credit in listed)
+
+
+def _are_counts(parts: object) -> bool:
+    if not isinstance(parts, dict) or not all(isinstance(parts.get(part), dict) for part in PARTS):
+        return False
+    return all(isinstance(parts[part].get(kind), int) for part in PARTS for kind in ("objects", "scenes"))
 
 
 def _described(directory: Path | None, part: str) -> tuple[Path, dict[str, Any]]:

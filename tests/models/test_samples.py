@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import resource
+import shutil
+
 import numpy as np
 import pytest
 
@@ -107,3 +111,34 @@ def test_absent_data_are_refused(arguments, tmp_path, monkeypatch, capsys):
 def test_a_zoo_that_is_not_there_is_refused(drawn, tmp_path, capsys):
     assert samples.main(["thin", "--data", str(drawn), "--out", str(tmp_path / "absent")]) == 2
     assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_older_files_stay_if_the_new_ones_cannot_be_written(drawn, tmp_path, capsys):
+    (tmp_path / samples.OBJECTS).write_bytes(b"older")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        code = samples.main(["thin", "--data", str(drawn), "--out", str(tmp_path)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 2
+    assert "cannot be written (File too large)" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == [samples.OBJECTS]
+    assert (tmp_path / samples.OBJECTS).read_bytes() == b"older"
+
+
+def test_a_file_that_cannot_be_replaced_is_said(drawn, tmp_path, capsys):
+    (tmp_path / samples.SCENES).mkdir()
+    assert samples.main(["thin", "--data", str(drawn), "--out", str(tmp_path)]) == 2
+    assert "cannot be written (Is a directory)" in capsys.readouterr().err
+
+
+def test_a_set_that_does_not_say_what_it_is_made_of_is_refused(drawn, tmp_path, capsys):
+    shutil.copytree(drawn, tmp_path / "set")
+    description = json.loads((drawn / thin_objects.DESCRIPTION).read_text())
+    del description["credits"]
+    (tmp_path / "set" / thin_objects.DESCRIPTION).write_text(json.dumps(description))
+    (tmp_path / "zoo").mkdir()
+    assert samples.main(["thin", "--data", str(tmp_path / "set"), "--out", str(tmp_path / "zoo")]) == 3
+    assert "lacks what it was built from" in capsys.readouterr().err
+    assert not list((tmp_path / "zoo").iterdir())

@@ -171,6 +171,13 @@ def test_scenes_that_cannot_be_are_refused(damaged, changes, message):
         ({"name": "other"}, "does not describe"),
         ({"classes": [*CLASSES[1:], CLASSES[0]]}, "does not describe"),
         ({"icons": None}, "lacks"),
+        ({"packages": None}, "what it was built from"),
+        ({"credits": None}, "what it was built from"),
+        ({"credits": ["MIT"]}, "what it was built from"),
+        ({"credits": [{"prefix": "one", "licence": "MIT"}]}, "what it was built from"),
+        ({"parts": None}, "counts of its parts"),
+        ({"parts": {"train": {"objects": 1, "scenes": 1}}}, "counts of its parts"),
+        ({"parts": {part: {"objects": 1} for part in thin_objects.PARTS}}, "counts of its parts"),
     ],
 )
 def test_a_description_of_something_else_is_refused(damaged, changes, message):
