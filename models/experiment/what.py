@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WIDTH = 0.35
 CHANNEL_STEP = 8
 # Steps of two images cost several times as much per image as those of 64: these two get fewer passes, both alike.
-SMALL_BATCH, SMALL_BATCH_EPOCHS = 2, 8
+SMALL_BATCH, SMALL_BATCH_EPOCHS = 2, 2
 
 
 @dataclass(frozen=True)
