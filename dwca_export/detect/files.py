@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dwca_export.audit.forked import in_child
 from dwca_export.detect.detector import Detector
@@ -51,6 +51,12 @@ class DetectRequest:
     precision: str | None = None
     mode: str = "fp32"
     threads: int = 1
+
+
+class _Image(NamedTuple):
+    name: str  # as `Seen.image`
+    picture: str  # name of the file that it is drawn into
+    pixels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -117,18 +123,18 @@ def detect_files(request: DetectRequest) -> Report:
     """
     if request.out is not None:
         require_pillow()
-    images = [named for path in request.images for named in _read(path)]
-    targets = [request.out / _picture_name(name) if request.out else None for name, _ in images]
+    images = [image for path in request.images for image in _read(path)]
+    targets = [request.out / image.picture if request.out else None for image in images]
     check_targets([target for target in targets if target], request.images, force=request.force)
     # In a process of its own, so that a crash of ncnn is an error like any other.
-    labels, spec, found = in_child(lambda: _detect(request, [pixels for _, pixels in images]), str(request.bundle))
+    labels, spec, found = in_child(lambda: _detect(request, [image.pixels for image in images]), str(request.bundle))
     seen = tuple(
-        Seen(name, pixels.shape[0], pixels.shape[1], one, target)
-        for (name, pixels), one, target in zip(images, found, targets, strict=True)
+        Seen(image.name, image.pixels.shape[0], image.pixels.shape[1], one, target)
+        for image, one, target in zip(images, found, targets, strict=True)
     )
     if request.out is not None:
         drawn = zip(targets, images, found, strict=True)
-        write_all({target: draw(pixels, one, labels) for target, (_, pixels), one in drawn if target}, request.out)
+        write_all({target: draw(image.pixels, one, labels) for target, image, one in drawn if target}, request.out)
     return Report(labels, spec, seen)
 
 
@@ -147,13 +153,13 @@ def _detect(
         return detector.labels, detector.spec, [detector.detect(pixels) for pixels in images]
 
 
-def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """The images of a file with their names."""
+def _read(path: Path) -> Iterator[_Image]:
+    """The images of a file: `scene.jpg` is drawn into `scene.png`, `scenes.npy[3]` into `scenes-3.png`."""
     if not path.is_file():
         what = "this is a folder" if path.is_dir() else "there is no such file"
         raise UsageError(what, where=str(path), hint="name image files, .npy or .npz")
     if path.suffix.lower() not in ARRAYS:
-        yield path.name, _read_image(path)
+        yield _Image(path.name, f"{path.stem}.png", _read_image(path))
         return
     for index, pixels in enumerate(read_pixels(path)):
         if pixels.shape[1] <= MAX_CHANNELS:  # one image, whose rows would pass for images
@@ -162,7 +168,7 @@ def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
                 where=str(path),
                 hint="the first axis counts images: save pixels[numpy.newaxis] for a single one",
             )
-        yield f"{path.name}[{index}]", pixels
+        yield _Image(f"{path.name}[{index}]", f"{path.stem}-{index}.png", pixels)
 
 
 def _read_image(path: Path) -> np.ndarray:
@@ -174,10 +180,3 @@ def _read_image(path: Path) -> np.ndarray:
             where=str(path),
             hint="pip install pillow, or give a .npy of uint8 pixels of the network's own size",
         ) from error
-
-
-def _picture_name(image: str) -> str:
-    """`scene.png` for `scene.jpg`, `scenes-3.png` for `scenes.npy[3]`."""
-    name, _, number = image.partition("[")
-    stem = name.rpartition(".")[0] or name
-    return f"{stem}-{number[:-1]}.png" if number else f"{stem}.png"

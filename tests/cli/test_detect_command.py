@@ -84,6 +84,21 @@ def test_pictures_go_to_the_current_folder(detect, tmp_path):
     assert {"exact-0.png", "exact-1.png"} < {path.name for path in tmp_path.iterdir()}
 
 
+NAMES = [
+    ("photo[1].png", {"photo[1].png": "photo[1].png"}),
+    ("photo.old.png", {"photo.old.png": "photo.old.png"}),
+    ("[x].npy", {"[x].npy[0]": "[x]-0.png", "[x].npy[1]": "[x]-1.png"}),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), NAMES)
+def test_brackets_and_dots_in_names_stay(detect, tmp_path, name, expected):
+    shutil.copy(tmp_path / ("exact.npy" if name.endswith("npy") else "scene-0.png"), tmp_path / name)
+    document = json.loads(detect(name, "--out", "drawn", "--json").out)
+    assert {one["image"]: Path(one["picture"]).name for one in document["images"]} == expected
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == set(expected.values())
+
+
 def test_an_image_on_which_nothing_is_found(detect):
     ran = detect("scene-0.png", "--score", "1", "--no-pictures")
     assert ran.out.splitlines()[1].split() == ["scene-0.png", "nothing"]
