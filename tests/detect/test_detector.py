@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +16,19 @@ from dwca_export.detect.boxes import overlaps
 from dwca_export.detect.decode import decode
 from dwca_export.detect.detector import Detector
 from dwca_export.detect.letterbox import letterbox
+from dwca_export.detect.spec import DetectorSpec
 from dwca_export.errors import ConversionError, InputRefusedError
+from dwca_export.load import load
+from dwca_export.pipeline import export
+from dwca_export.request import ExportRequest
+from dwca_export.zoo import with_zoo
 
 
-def by_torch(pixels, spec=SPEC):
+def by_torch(pixels, spec=SPEC, module=None, mean=MEAN, std=STD):
     """What the original network finds in an image of its own size."""
-    planes = torch.from_numpy((pixels.transpose(2, 0, 1)[None] / 255 - MEAN) / STD).float()
+    planes = torch.from_numpy((pixels.transpose(2, 0, 1)[None] / 255 - mean) / std).float()
     with torch.no_grad():
-        return decode([one.numpy() for one in network()(planes)], spec, SIDE, SIDE)
+        return decode([one.numpy() for one in (module or network())(planes)], spec, *pixels.shape[:2])
 
 
 def unlike(found, expected, *, score, pixels, unsure=0.0):
@@ -73,6 +79,32 @@ def test_the_boxes_of_torch_with_fp16_weights(detector_bundle):
             found = detector.detect(pixels)
             assert len(found.scores) > 3
             assert unlike(found, by_torch(pixels), score=0.02, pixels=0.3, unsure=0.02) == []
+
+
+def same(found, expected):
+    """Whether all boxes are the same, in the same order."""
+    return (
+        found.labels.tolist() == expected.labels.tolist()
+        and np.allclose(found.scores, expected.scores, rtol=0, atol=1e-4)
+        and np.allclose(found.boxes, expected.boxes, rtol=0, atol=1e-2)
+    )
+
+
+def test_the_boxes_of_torch_by_the_detector_of_the_zoo(tmp_path):
+    request = with_zoo(ExportRequest(model=Path("zoo:thin_detector_dwca"), out=tmp_path), "zoo:thin_detector_dwca")
+    loaded = load(request.model, arch=request.arch)
+    spec = replace(DetectorSpec.from_document(loaded.card["detection"]), score_threshold=0.2)
+    with np.load(request.images) as samples:
+        scenes = samples["images"][:4]
+    with Detector(export(request).bundle, score=spec.score_threshold) as detector:
+        found = [detector.detect(pixels) for pixels in scenes]
+    by_card = {key: np.reshape(loaded.card["input"][key], (3, 1, 1)) for key in ("mean", "std")}
+    module = loaded.model.eval()
+    expected = [by_torch(pixels, spec, module, **by_card) for pixels in scenes]
+    assert all(len(one.scores) > 0 for one in expected)
+    assert all(map(same, found, expected))
+    mirrored = [by_torch(pixels[:, ::-1], spec, module, **by_card) for pixels in scenes]
+    assert not any(map(same, found, mirrored))
 
 
 WRONG_ANCHORS = [
