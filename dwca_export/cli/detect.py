@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from dwca_export.cli.options import AsJson, Debug, Interrupts, Quiet, end, run, start, version_of
+from dwca_export.cli.options import AsJson, Debug, Interrupts, Quiet, end, run, start, threads_of, version_of
 from dwca_export.errors import UsageError
 
 _EPILOG = (
@@ -16,6 +16,11 @@ _EPILOG = (
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _share_of(text: str) -> Any:
+    """The option for a number from 0 to 1, with its help."""
+    return typer.Option(help=text, min=0, max=1, metavar="S")
 
 
 @app.command(epilog=_EPILOG)
@@ -30,14 +35,8 @@ def detect(
     ] = None,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace older pictures.")] = False,
-    score: Annotated[
-        float | None,
-        typer.Option(help="Score from which a box is shown. [default: the bundle's]", min=0, max=1, metavar="S"),
-    ] = None,
-    iou: Annotated[
-        float | None,
-        typer.Option(help="Overlap that boxes of a class may have. [default: the bundle's]", min=0, max=1, metavar="S"),
-    ] = None,
+    score: Annotated[float | None, _share_of("Score from which a box is shown. [default: the bundle's]")] = None,
+    iou: Annotated[float | None, _share_of("Overlap that boxes of a class may have. [default: the bundle's]")] = None,
     across_classes: Annotated[
         bool, typer.Option("--across-classes", help="Of boxes of any class that overlap, show the best only.")
     ] = False,
@@ -50,7 +49,7 @@ def detect(
             help="Precision of ncnn's arithmetic: fp32, fp16-storage, fp16-arithmetic or bf16-storage.", metavar="MODE"
         ),
     ] = "fp32",
-    threads: Annotated[int, typer.Option(help="Threads that ncnn may use.", min=1, max=1024, metavar="N")] = 1,
+    threads: Annotated[int, threads_of("Threads that ncnn may use.")] = 1,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
