@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from models.experiment.what import Run
 
-# What variants may differ in; all else of their recipes is the same. The learning rate goes with the batch.
-_OWN = ("block", "width", "batch", "lr", "seed")
+# What variants may differ in, and only as the table of variants says; all else of their recipes is the same.
+_OWN = ("block", "width", "seed")
+# The learning rate goes with the batch.
+_OWN_BATCH = ("batch", "lr")
 _AGAIN = "remove the run's folder and train it again"
 
 
@@ -76,7 +78,9 @@ def by_variant(found: Sequence[Finished]) -> dict[str, dict[int, Finished]]:
 def shared_recipe(one: Finished) -> dict[str, Any]:
     """What the recipe of a run has in common with those of the other variants, by design."""
     variant = what.variant_of(one.run.task, one.run.variant)
-    own = _OWN if variant.epochs is None else (*_OWN, "epochs")
+    own = set(_OWN)
+    own |= set(_OWN_BATCH) if variant.batch is not None else set()
+    own |= {"epochs"} if variant.epochs is not None else set()
     return {key: value for key, value in one.result["recipe"].items() if key not in own}
 
 
@@ -88,7 +92,20 @@ def _read(run: Run, place: Path) -> Finished:
     lacking = [key for key in ("recipe", "metrics", "dataset", "parameters") if key not in result]
     if lacking:
         raise InputRefusedError(f"it lacks {', '.join(lacking)}", where=str(place / RESULT), hint=_AGAIN)
+    _require_its_own(run, result["recipe"], place / RESULT)
     return Finished(run, result, _arrays(place / PREDICTIONS))
+
+
+def _require_its_own(run: Run, recipe: Mapping[str, Any], file: Path) -> None:
+    """Hold what makes a run the variant that it is called to the table of variants."""
+    planned = asdict(what.recipe_of(run))
+    lacking = sorted(planned.keys() - recipe.keys())
+    if lacking:
+        raise InputRefusedError(f"its recipe lacks {', '.join(lacking)}", where=str(file), hint=_AGAIN)
+    fixed = (*_OWN, "batch")
+    different = [f"{key} {recipe[key]}, not {planned[key]}" for key in fixed if recipe[key] != planned[key]]
+    if different:
+        raise InputRefusedError(f"it was trained with {', '.join(different)}", where=str(file), hint=_AGAIN)
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -70,8 +70,34 @@ def test_networks_that_do_not_fit_their_data_are_said_to():
         "objects": {"variants": {"dwca": {"train_accuracy": [0.3, 0.35]}, "baseline": {"train_accuracy": [0.2]}}}
     }
     assert "20 to 35 % of their own training images" in budget(document)[0]
+    assert verdict({**document, "scenes": {}}).startswith("**At this training budget no network has converged**")
     document["objects"]["variants"]["dwca"]["train_accuracy"] = [0.3, 0.9]
     assert budget(document) == budget({}) == []
+
+
+def test_a_short_training_on_photographs_is_said_to_be_one_although_its_accuracy_is_high():
+    document = {"fashion": {"variants": {"dwca": {"train_accuracy": [0.82, 0.84], "epochs": 2}}}}
+    assert "saw every training image 2 times, and recognise 82 to 84 %" in budget(document)[0]
+    document["fashion"]["variants"]["dwca"]["epochs"] = 30
+    assert budget(document) == []
+
+
+def costed(wider, dwca):
+    rows = [("baseline_same_latency", 1000, wider), ("dwca", 160, dwca)]
+    keys = ("value", "low", "high")
+    return {
+        "cost": {
+            "rows": [
+                {"task": "objects", "variant": name, "parameters": n, "latency": dict(zip(keys, latency, strict=True))}
+                for name, n, latency in rows
+            ]
+        }
+    }
+
+
+def test_equal_latency_is_said_to_cost_parameters():
+    assert "has 6.2 times the parameters of DWCA" in verdict(costed((3.0, 2.9, 3.1), (3.0, 2.95, 3.05)))
+    assert "times the parameters" not in verdict({})
 
 
 def test_one_seed_decides_nothing_and_says_so(data, tmp_path):
@@ -163,24 +189,30 @@ def test_the_same_figures_make_the_same_plots(whole, data, tmp_path):
     assert {path.name for path in first} >= {"accuracy.svg", "length.svg", "comparison.md", "comparison.json"}
 
 
-def change_result(runs, edit):
-    file = runs / "objects/dwca/seed-1/result.json"
+def change_result(runs, edit, seed=1):
+    file = runs / f"objects/dwca/seed-{seed}/result.json"
     content = json.loads(file.read_text())
     edit(content)
     file.write_text(json.dumps(content))
 
 
+EDITS = {
+    "other data": lambda one: one.update(dataset={"name": "thin-objects", "sha256": "1" * 64}),
+    "another recipe": lambda one: one["recipe"].update(epochs=99),
+    "another recipe of one seed": lambda one: one["recipe"].update(lr=0.5),
+    "another width": lambda one: one["recipe"].update(width=0.5),
+    "half a recipe": lambda one: one["recipe"].pop("momentum"),
+    "another run": lambda one: one.update(seed=4),
+    "other predictions": lambda one: one["metrics"]["per_class"].update(pen=0.123),
+}
+
+
 def damage(name, runs):
-    if name == "other data":
-        change_result(runs, lambda one: one.update(dataset={"name": "thin-objects", "sha256": "1" * 64}))
-    elif name == "another recipe":
-        change_result(runs, lambda one: one["recipe"].update(epochs=99))
-    elif name == "another recipe of one seed":
-        change_result(runs, lambda one: one["recipe"].update(lr=0.5))
-    elif name == "another run":
-        change_result(runs, lambda one: one.update(seed=4))
-    elif name == "other predictions":
-        change_result(runs, lambda one: one["metrics"]["per_class"].update(pen=0.123))
+    if name in EDITS:
+        change_result(runs, EDITS[name])
+    elif name == "another recipe of all seeds":
+        for seed in range(3):
+            change_result(runs, lambda one: one["recipe"].update(lr=0.2), seed)
     elif name == "no JSON":
         (runs / "objects/dwca/seed-1/result.json").write_text("{")
     elif name == "half an archive":
@@ -201,6 +233,9 @@ FAULTS = {
     "other data": "different data",
     "another recipe": "different epochs",
     "another recipe of one seed": "different lr",
+    "another recipe of all seeds": "different lr",
+    "another width": "width 0.5, not 0.35",
+    "half a recipe": "lacks momentum",
     "another run": "of another run",
     "other predictions": "its result says 0.123",
     "no JSON": "cannot be read",
