@@ -20,11 +20,13 @@ from models.command import framed
 from models.data import fashion, thin_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
 ZOO = Path(__file__).parent / "zoo"
+LICENCES = Path(__file__).parent / "data/licences"
+"""Their texts, by the names that SPDX gives them: short ones in full, the others by their official address."""
 FASHION = "fashion_samples.npz"
 OBJECTS = "thin_objects_samples.npz"
 SCENES = "thin_scenes_samples.npz"
@@ -160,9 +162,21 @@ def credits_text(description: Mapping[str, Any], objects: thin_objects.Objects) 
         "Icon sets and photographs (those that scikit-image ships), each with its licence:",
         *map(_credit_line, description["credits"]),
         "",
-        "The text of each licence: https://spdx.org/licenses/ with its name. Each asks that this notice is kept.",
+        "MIT, ISC, BSD-3-Clause and Apache-2.0 ask that the notice of the author and the licence are kept; CC0-1.0,",
+        "the Unlicense and the public domain ask for nothing. Where a text below says <author>, it is each author that",
+        "is named above with that licence.",
+        "",
+        *_texts(description["credits"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _texts(credited: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Give the text of each licence once; what is in the public domain has none."""
+    named = {credit["credit"].rpartition("; ")[2] if "credit" in credit else credit["licence"] for credit in credited}
+    for file in sorted(LICENCES.glob("*.txt")):
+        if file.stem in named:
+            yield f"----- {file.stem} -----\n\n{file.read_text(encoding='utf-8')}"
 
 
 def _credit_line(credit: Mapping[str, Any]) -> str:

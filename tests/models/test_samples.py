@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import shutil
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from models import samples
-from models.data import fashion, shapes, thin_objects
+from models.data import fashion, icons, shapes, thin_objects
 
 
 def test_there_are_128_images_with_labels():
@@ -98,6 +99,22 @@ def test_the_credits_name_every_drawing_that_is_shown_and_every_source():
     ):
         assert f"  {line}" in lines
     assert "  two:pen" not in lines
+    titles = [line for line in lines if line.startswith("-----")]
+    assert titles == ["----- CC0-1.0 -----", "----- ISC -----", "----- MIT -----"]
+    assert sum("Permission is hereby granted, free of charge" in line for line in lines) == 1
+
+
+def test_every_licence_that_icons_may_have_has_its_text():
+    assert {file.stem for file in samples.LICENCES.iterdir()} == set(icons.LICENCES)
+    for name in ("Apache-2.0", "CC0-1.0"):
+        assert "https://" in (samples.LICENCES / f"{name}.txt").read_text()
+
+
+def test_the_committed_credits_do_not_ask_what_a_licence_does_not():
+    text = (samples.ZOO / samples.CREDITS).read_text(encoding="utf-8")
+    assert "Each asks" not in text
+    licences = {"Apache-2.0", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT"}
+    assert set(re.findall(r"^----- (\S+) -----$", text, re.MULTILINE)) == licences
 
 
 @pytest.mark.parametrize("arguments", [["thin", "--data", "absent"], ["fashion", "--data", "absent"]])
