@@ -112,7 +112,30 @@ def classification(task: str, found: Sequence[Finished], truth: Truth) -> Docume
         "images_by_length": _images_by_length(truth),
         "variants": variants,
         "comparisons": _comparisons(task, variants, answers, truth),
+        "drift": drift(variants),
     }
+
+
+def drift(variants: Mapping[str, Document]) -> Document | None:
+    """How much more GroupNorm leads BatchNorm at batch 2 than at the batch of all other runs, seed by seed.
+
+    Args:
+        variants: Of the document, with `seeds` and `accuracy`.
+
+    Returns:
+        The comparison; None where one of the four is missing, or they have no seed in common.
+    """
+    names = (*SMALL_BATCH, DWCA, "dwca_batchnorm")
+    if not all(name in variants for name in names):
+        return None
+    by_seed = [dict(zip(variants[name]["seeds"], variants[name]["accuracy"], strict=True)) for name in names]
+    seeds = sorted(set.intersection(*(set(one) for one in by_seed)))
+    if not seeds:
+        return None
+    group_2, batch_2, group_64, batch_64 = ([one[s] for s in seeds] for one in by_seed)
+    gaps = [[a - b for a, b in zip(*pair, strict=True)] for pair in ((group_2, batch_2), (group_64, batch_64))]
+    difference = paired_difference(*gaps)
+    return {"measure": "accuracy", "difference": asdict(difference), "drawings": None, "p_holm": difference.p}
 
 
 def scenes(found: Sequence[Finished], test: thin_objects.Scenes) -> Document:

@@ -9,6 +9,7 @@ import pytest
 from planted_runs import build_data, plant_fashion, plant_objects, plant_scenes
 
 from models.experiment import report, what
+from models.experiment.document import drift
 from models.experiment.page import filled
 from models.experiment.report import DOCS, gather, publish
 from models.experiment.tables import tables
@@ -98,6 +99,37 @@ def costed(wider, dwca):
 def test_equal_latency_is_said_to_cost_parameters():
     assert "has 6.2 times the parameters of DWCA" in verdict(costed((3.0, 2.9, 3.1), (3.0, 2.95, 3.05)))
     assert "times the parameters" not in verdict({})
+
+
+def leads(at_2, at_64):
+    """Variants whose GroupNorm leads by so much at either batch."""
+    scatter = [0.0, 0.001, 0.002, -0.001, -0.002]
+    values = {"dwca": 0.5 + at_64, "dwca_batchnorm": 0.5, "dwca_batch2": 0.4 + at_2, "dwca_batchnorm_batch2": 0.4}
+    variants = {name: {"seeds": list(range(5)), "accuracy": [value] * 5} for name, value in values.items()}
+    variants["dwca"]["accuracy"] = [0.5 + at_64 + one for one in scatter]
+    return variants
+
+
+@pytest.mark.parametrize(
+    ("at_2", "at_64", "expected", "words"),
+    [
+        (0.1, 0.0, "gain", "lead is larger at batch 2"),
+        (0.1, 0.1, "undecided", "is not decided"),  # a lead at batch 2 alone is no drift
+        (0.0, 0.1, "loss", "lead is smaller at batch 2"),
+    ],
+)
+def test_drift_is_judged_by_the_difference_of_the_leads(at_2, at_64, expected, words):
+    found = drift(leads(at_2, at_64))
+    assert outcome(found) == expected
+    text = verdict({"objects": {"drift": found}})
+    assert words in text
+    assert "different numbers of epochs" in text
+
+
+def test_drift_without_one_of_the_four_is_not_measured():
+    variants = leads(0.1, 0.0)
+    del variants["dwca_batchnorm"]
+    assert drift(variants) is None
 
 
 def test_one_seed_decides_nothing_and_says_so(data, tmp_path):
