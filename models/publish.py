@@ -20,9 +20,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from dwca_export.errors import DwcaExportError, InputRefusedError, UsageError
+from dwca_export.errors import InputRefusedError, UsageError
 from models import cards, checkpoint, samples
 from models.checkpoint import Checkpoint
+from models.command import framed
 from models.data import fashion
 from models.finished_run import FinishedRun, read_run
 
@@ -185,6 +186,7 @@ def predict(network: nn.Module, images: fashion.Bytes) -> npt.NDArray[np.int64]:
     return np.asarray(torch.cat(classes).numpy(), np.int64)
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -192,14 +194,10 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = _parser().parse_args(arguments)
-    try:
-        card = publish_run(options.run, options.name, options.zoo, options.data)
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    card = publish_run(options.run, options.name, options.zoo, options.data)
     measured = next(f"{name} {value}" for name, value in card["metrics"].items())
     print(f"{measured}: {options.zoo / options.name}.pt and its card; dwca-export zoo:{options.name} exports it")
     return 0

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dwca_export.errors import DwcaExportError
 from models import controls, nets
 from models.classification import ClassificationTask
+from models.command import framed
 from models.data import fashion
 from models.experiment.tasks.fashion import NORMALISATION
 from models.publish import arch_args, card_file, publish
@@ -52,6 +52,7 @@ def train_and_publish(
     return publish(network, recipe, dataset, checkpoint)
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -59,19 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = vars(_parser().parse_args(arguments))
     out, directory, threads = options.pop("out"), options.pop("data"), options.pop("threads")
     if threads:
         torch.set_num_threads(threads)
-    try:
-        recipe = Recipe(**options)
-        checkpoint = out or ZOO / f"fashion_{recipe.block}.pt"
-        card = train_and_publish(recipe, fashion.load(directory), checkpoint, lambda line: print(line, flush=True))
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    recipe = Recipe(**options)
+    checkpoint = out or ZOO / f"fashion_{recipe.block}.pt"
+    card = train_and_publish(recipe, fashion.load(directory), checkpoint, lambda line: print(line, flush=True))
     print(f"test accuracy {card['metrics']['test_accuracy']:.4f}: {checkpoint}, {card_file(checkpoint)}")
     return 0
 

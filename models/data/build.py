@@ -17,7 +17,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.errors import DwcaExportError, InputRefusedError, UsageError
+from dwca_export.errors import InputRefusedError, UsageError
+from models.command import framed
 from models.data import backgrounds, compose, icons, near_duplicates, thin_objects
 from models.data import credits as crediting
 from models.data import curation as recipe
@@ -152,6 +153,7 @@ def _packages() -> dict[str, str]:
     return {ICONS.name: f"{ICONS.version} {ICONS.integrity}", "python": platform.python_version(), **tools}
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -159,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = _parser().parse_args(arguments)
     start = time.monotonic()
@@ -167,26 +169,22 @@ def main(arguments: list[str] | None = None) -> int:
     def report(line: str) -> None:
         print(f"{time.monotonic() - start:6.1f} s  {line}", flush=True)
 
-    try:
-        if options.processes < 1 or options.seed < 0:
-            raise UsageError("--processes is at least 1, --seed at least 0")
-        check_target(options.out, force=options.force)
-        curation = recipe.read(options.curation)
-        package = obtain(ICONS, options.cache, options.package)
-        report(f"have {ICONS.name} {ICONS.version}")
-        build(
-            options.out,
-            package,
-            curation,
-            compose.Sizes(),
-            report,
-            seed=options.seed,
-            processes=options.processes,
-            force=options.force,
-        )
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    if options.processes < 1 or options.seed < 0:
+        raise UsageError("--processes is at least 1, --seed at least 0")
+    check_target(options.out, force=options.force)
+    curation = recipe.read(options.curation)
+    package = obtain(ICONS, options.cache, options.package)
+    report(f"have {ICONS.name} {ICONS.version}")
+    build(
+        options.out,
+        package,
+        curation,
+        compose.Sizes(),
+        report,
+        seed=options.seed,
+        processes=options.processes,
+        force=options.force,
+    )
     report(f"wrote {options.out}, data {thin_objects.dataset_sha256(options.out)[:16]}")
     return 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from dwca_export.errors import UsageError
+from models.command import leave_ending_to_the_parent
 from models.data import render, scenes
 from models.data.thin_objects import CLASSES, OBJECT_SIDE, PARTS, SCENE_SIDE, Objects, Scenes
 
@@ -176,7 +177,7 @@ def _spread(
         return
     context = multiprocessing.get_context()
     try:
-        with ProcessPoolExecutor(processes, context, _take, (material,)) as pool:
+        with ProcessPoolExecutor(processes, context, _begin, (material,)) as pool:
             yield from pool.map(work, tasks, chunksize=_CHUNK)
     except BrokenProcessPool as error:
         hint = "it may have run out of memory: --processes 1 needs least"
@@ -185,3 +186,8 @@ def _spread(
 
 def _take(material: Material | None) -> None:
     _material[:] = [] if material is None else [material]
+
+
+def _begin(material: Material | None) -> None:
+    leave_ending_to_the_parent()
+    _take(material)

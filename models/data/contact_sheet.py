@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dwca_export.errors import DwcaExportError, UsageError
+from dwca_export.errors import UsageError
+from models.command import framed
 from models.data import thin_objects
 from models.data.thin_objects import CLASSES, OBJECT_SIDE, PARTS, SCENE_SIDE
 
@@ -101,6 +102,7 @@ def write(directory: Path | None, out: Path) -> list[Path]:
     return list(sheets)
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -108,15 +110,11 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = _parser().parse_args(arguments)
-    try:
-        for file in write(options.directory, options.out):
-            print(f"wrote {file}, {file.stat().st_size / 1000:.0f} kB")
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    for file in write(options.directory, options.out):
+        print(f"wrote {file}, {file.stat().st_size / 1000:.0f} kB")
     return 0
 
 

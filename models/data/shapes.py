@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from dwca_export.errors import DwcaExportError, UsageError
+from dwca_export.errors import UsageError
+from models.command import framed
 from models.data.thin_objects import CLASSES, OBJECT_SIDE, PARTS, SCENE_SIDE, Bytes, Objects, Scenes
 from models.data.write_set import check_target, write_set
 
@@ -210,6 +211,7 @@ def _finished(canvas: Image.Image, side: int, generator: np.random.Generator) ->
     return np.clip(np.rint(small + generator.normal(0, 4, small.shape)), 0, 255).astype(np.uint8)
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -217,14 +219,10 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = _parser().parse_args(arguments)
-    try:
-        write(options.out, options.objects, options.scenes, options.seed, force=options.force)
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    write(options.out, options.objects, options.scenes, options.seed, force=options.force)
     print(f"wrote {options.out}")
     return 0
 

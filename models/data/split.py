@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dwca_export.errors import DwcaExportError, InputRefusedError
+from dwca_export.errors import InputRefusedError
+from models.command import framed
 from models.data import curation as recipe
 from models.data import icons
 from models.data.download import ICONS, obtain
@@ -111,6 +112,7 @@ def write(file: Path, parts: Mapping[str, str]) -> None:
     new.replace(file)
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -118,18 +120,14 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = _parser().parse_args(arguments)
-    try:
-        curation = recipe.read(options.curation)
-        prefixes = sorted({name.partition(":")[0] for name in curation.labels()})
-        vendors = icons.authors(obtain(ICONS, options.cache, options.package), prefixes)
-        parts = propose(curation, vendors, options.seed)
-        write(options.curation, parts)
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    curation = recipe.read(options.curation)
+    prefixes = sorted({name.partition(":")[0] for name in curation.labels()})
+    vendors = icons.authors(obtain(ICONS, options.cache, options.package), prefixes)
+    parts = propose(curation, vendors, options.seed)
+    write(options.curation, parts)
     for part in PARTS:
         print(f"{part}: {', '.join(sorted(vendor for vendor in parts if parts[vendor] == part))}")
     return 0

@@ -20,11 +20,12 @@ import torch
 from dwca_export.bench.machine import read_machine
 from dwca_export.detect.decode import decode
 from dwca_export.detect.spec import DetectorSpec
-from dwca_export.errors import DwcaExportError, InputRefusedError
+from dwca_export.errors import InputRefusedError
 from dwca_export.pipeline import export
 from dwca_export.request import ExportRequest
 from dwca_export.runners.bundle import open_bundle
 from dwca_export.runners.ncnn import MODES
+from models.command import framed
 from models.data import thin_objects
 from models.detection import scenes as detection
 from models.detection.average_precision import Boxes, mean_average_precision
@@ -266,6 +267,7 @@ def _short(value: Any) -> float:
     return float(f"{float(value):.4g}")
 
 
+@framed
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -273,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     parser = argparse.ArgumentParser(
         prog="python -m models.experiment.after_export", description=(__doc__ or "").partition("\n")[0]
@@ -282,12 +284,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="folder of the thin objects; by default where they are built")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
-        content = document(options.runs, options.data)
-        write_json(content, options.runs / FILE)
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    content = document(options.runs, options.data)
+    write_json(content, options.runs / FILE)
     print(json_text(content), end="")
     return 0
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dwca_export.bench.machine import read_machine
-from dwca_export.errors import DwcaExportError
+from models.command import framed
 from models.experiment import what
 from models.experiment.equal_cost import multiply_adds
 from models.experiment.exported import to_ncnn_files
@@ -160,6 +160,7 @@ def distinct_widths(widths: Sequence[float]) -> list[float]:
     return list(kept.values())
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -167,21 +168,17 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = _parser().parse_args(arguments)
     effort = Effort(options.processes, options.rounds)
     torch.set_num_threads(1)
-    try:
-        if options.find_width:
-            width, ratio = find_width(effort, lambda line: print(line, flush=True))
-            print(f"width {width:.2f} at channel_step {CHANNEL_STEP}: {_text(ratio)} of DWCA's latency")
-            return 0
-        content = document(options.task, effort)
-        write_json(content, options.out)
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    if options.find_width:
+        width, ratio = find_width(effort, lambda line: print(line, flush=True))
+        print(f"width {width:.2f} at channel_step {CHANNEL_STEP}: {_text(ratio)} of DWCA's latency")
+        return 0
+    content = document(options.task, effort)
+    write_json(content, options.out)
     print("\n".join(map(_line, content["rows"])))
     print(options.out)
     return 0

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dwca_export.errors import DwcaExportError, InputRefusedError
+from dwca_export.errors import InputRefusedError
+from models.command import framed
 from models.data import thin_objects
 from models.experiment import what
 from models.experiment.json_file import json_text, write_json
@@ -166,6 +167,7 @@ def _input_of(block: nn.Module, network: Classifier, batch: Tensor) -> Tensor:
     return seen[0]
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -173,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     parser = argparse.ArgumentParser(
         prog="python -m models.experiment.receptive_field", description=(__doc__ or "").partition("\n")[0]
@@ -182,12 +184,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="folder of the thin objects; by default where they are built")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    try:
-        content = document(options.runs, options.data, what.SEEDS)
-        write_json(content, options.runs / FILE)
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    content = document(options.runs, options.data, what.SEEDS)
+    write_json(content, options.runs / FILE)
     print(json_text(content), end="")
     return 0
 

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dwca_export.errors import DwcaExportError, InputRefusedError, UsageError
+from dwca_export.errors import InputRefusedError, UsageError
+from models.command import framed
 from models.data import thin_objects
 from models.experiment import after_export, cost, document, receptive_field, results, what
 from models.experiment.json_file import write_json
@@ -93,6 +94,7 @@ def publish(gathered: Document, docs: Path, *, plots: bool = True) -> list[Path]
     return [docs / FIGURES, page, *drawn]
 
 
+@framed
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -100,17 +102,13 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        Exit code: 0, or that of the error.
+        Exit code: 0, 130 after an interruption, else that of the error.
     """
     options = _parser().parse_args(arguments)
-    try:
-        gathered = gather(options.runs, options.data, options.seeds)
-        _require_whole(gathered, partial=options.partial)
-        _require_real(gathered, options.out)
-        files = publish(gathered, options.out, plots=not options.no_plots)
-    except DwcaExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    gathered = gather(options.runs, options.data, options.seeds)
+    _require_whole(gathered, partial=options.partial)
+    _require_real(gathered, options.out)
+    files = publish(gathered, options.out, plots=not options.no_plots)
     print("\n".join(map(str, files)))
     return 0
 

@@ -19,7 +19,8 @@ from rich.console import Console
 from dwca_export.errors import UsageError
 from models.data import shapes
 from models.experiment.children import ROOT
-from models.experiment.run import Settings, choose_device, main, parse_seeds, run_all
+from models.experiment.run import Settings, choose_device, main, parse_seeds
+from models.experiment.side_by_side import run_all
 from models.experiment.what import Run
 
 VARIANTS = ["baseline", "plain5x5"]
@@ -89,13 +90,17 @@ def test_a_process_that_is_killed_is_reported(tiny, tmp_path):
 def _kill_child(when_there_is):
     """Kill the child of this process that trains."""
     _wait_for(when_there_is.exists)
-    for children in Path("/proc/self/task").glob("*/children"):
-        for child in children.read_text().split():
-            if "models.experiment.worker" in Path(f"/proc/{child}/cmdline").read_text():
-                os.kill(int(child), signal.SIGKILL)
+    for child in _workers("self"):
+        os.kill(int(child), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def _workers(parent):
+    """Ids of the processes that train for another one."""
+    children = [child for file in Path(f"/proc/{parent}/task").glob("*/children") for child in file.read_text().split()]
+    return [child for child in children if "models.experiment.worker" in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_command_goes_on_where_it_stopped(tiny, tmp_path, sign):
     more = ["--epochs", "25"]
     request = arguments(tiny, tmp_path, *more, variants=["baseline"])
@@ -103,12 +108,15 @@ def test_an_interrupted_command_goes_on_where_it_stopped(tiny, tmp_path, sign):
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         state = RUNS[0].folder(tmp_path) / "state.pt"
         _wait_for(state.exists)
+        workers = _workers(process.pid)
+        assert len(workers) == 1
         process.send_signal(sign)
         _, message = process.communicate(timeout=60)
-    if sign == signal.SIGINT:
+    if sign != signal.SIGKILL:
         assert process.returncode == 130
-        assert "interrupted: the same command goes on" in message
+        assert "error: interrupted\n  -> the same command goes on" in message
         assert "Traceback" not in message
+        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
     # Without its parent, a run ends after the epoch that it is at.
     _wait_for(lambda: _quiet(state))
     done = len(torch.load(state, weights_only=True)["epochs"])
