@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from dataclasses import asdict, dataclass
@@ -51,8 +52,15 @@ class StateFile:
             "epochs": [asdict(epoch) for epoch in epochs],
         }
         new = self.path.with_name(f".{self.path.name}")
-        torch.save(content, new)
-        os.replace(new, self.path)  # noqa: PTH105 # the same as Path.replace, named as what makes it one step
+        # By way of memory: torch makes a RuntimeError of a disc that is full.
+        stream = io.BytesIO()
+        torch.save(content, stream)
+        try:
+            new.write_bytes(stream.getvalue())
+            os.replace(new, self.path)  # noqa: PTH105 # the same as Path.replace, named as what makes it one step
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
 
     def resume(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> list[Epoch]:
         """Bring network and optimiser to where the kept training ended.

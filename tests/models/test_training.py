@@ -182,3 +182,22 @@ def test_weights_that_are_not_finite_are_an_error(generated, value):
 def test_a_batch_larger_than_the_data_is_refused(generated):
     with pytest.raises(UsageError, match="batch=257 is more than the 256 training images"):
         trained(quick(batch=257), generated.train)
+
+
+def test_a_full_disc_leaves_the_older_state_and_nothing_else(tmp_path, monkeypatch):
+    network = nn.Linear(2, 2)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    state = StateFile(tmp_path / "state.pt", {"seed": 0})
+    state.keep(network, optimiser, [])
+    before = state.path.read_bytes()
+
+    def full_disc(file, content):
+        with file.open("wb") as stream:
+            stream.write(content[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disc)
+    with pytest.raises(OSError, match="No space left"):
+        state.keep(network, optimiser, [])
+    assert list(tmp_path.iterdir()) == [state.path]
+    assert state.path.read_bytes() == before
