@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which people with any colour vision tell apart, but for black.
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 LEAST_SIDE = 480
+# A strip of a few pixels is not enlarged beyond this, or its picture would take gigabytes.
+LARGEST_SIDE = 4096
 """Images are enlarged until the shorter side has as many pixels, so that labels do not hide what they name."""
 _MARGIN = 2
 
@@ -53,7 +55,7 @@ def draw(pixels: np.ndarray, found: Detections, labels: Sequence[str]) -> bytes:
     from PIL import Image, ImageDraw
 
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
-    factor = max(1, math.ceil(LEAST_SIDE / min(picture.size)))
+    factor = max(1, min(math.ceil(LEAST_SIDE / min(picture.size)), LARGEST_SIDE // max(picture.size)))
     picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
     canvas = ImageDraw.Draw(picture)
     # The best last, so that it lies on top.

@@ -39,6 +39,12 @@ def test_a_box_is_where_it_is_said_to_be():
     assert not is_colour(picture, 0).any()
 
 
+def test_a_strip_is_not_enlarged_to_gigabytes():
+    picture = drawn(np.zeros((2, 1000, 3), np.uint8), found())
+    assert picture.shape == (8, 4000, 3)
+    assert drawn(np.zeros((2, 6000, 3), np.uint8), found()).shape == (2, 6000, 3)
+
+
 def test_nothing_found_is_the_image_enlarged():
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     factor = LEAST_SIDE // 40
