@@ -60,10 +60,11 @@ def read(file: Path = FILE) -> Curation:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         curation = _parsed(content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        fault = _class_fault(curation) or _icon_fault(curation) or _part_fault(curation)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         what = f"the recipe cannot be read ({type(error).__name__}: {error})"
         raise InputRefusedError(what, where=str(file), hint=_HINT) from error
-    if fault := _class_fault(curation) or _icon_fault(curation) or _part_fault(curation):
+    if fault:
         raise InputRefusedError(fault, where=str(file), hint=_HINT)
     return curation
 

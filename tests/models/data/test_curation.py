@@ -70,3 +70,14 @@ def test_what_is_no_recipe_is_refused(tmp_path, recipe):
 def test_an_absent_recipe_is_refused(tmp_path):
     with pytest.raises(InputRefusedError, match="cannot be read"):
         curation.read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"classes": {"knife": [["a:b"]]}, "parts": {}}', '{"classes": {}, "parts": {"Mill": ["train"]}}', "[" * 100_000],
+)
+def test_what_is_nested_where_names_are_expected_is_refused(tmp_path, text):
+    file = tmp_path / "curation.json"
+    file.write_text(text)
+    with pytest.raises(InputRefusedError):
+        curation.read(file)
