@@ -147,7 +147,7 @@ def _steps(task: Task, recipe: Recipe) -> int:
         raise UsageError(
             f"batch={recipe.batch} is more than the {task.train_images} training images",
             where="recipe",
-            hint="choose a smaller --batch",
+            hint="a smaller batch, or more images",
         )
     return steps
 

@@ -77,6 +77,8 @@ OUTLINES: dict[str, tuple[Outline, ...]] = {
 _LENGTHS = (20.0, 40.0)
 _SUPERSAMPLING = 4
 _MOST_OBJECTS = 4
+# More would not fit into memory.
+_MOST_IMAGES = 100_000
 _TRIES = 20
 _SHARES = {"train": 1.0, "validation": 0.25, "test": 0.5}
 
@@ -97,10 +99,13 @@ def write(
         What `dataset.json` says.
 
     Raises:
-        UsageError: A count is not positive, there is an older set and no `force`, or the folder cannot be written.
+        UsageError: A count is not positive or too large, there is an older set and no `force`, or the folder cannot be
+            written.
     """
     if objects < 1 or scenes < 1 or seed < 0:
         raise UsageError("a set has at least one object and one scene, and a seed of 0 or more")
+    if max(objects, scenes) > _MOST_IMAGES:
+        raise UsageError(f"a set has at most {_MOST_IMAGES} objects and {_MOST_IMAGES} scenes in its training part")
     check_target(directory, force=force)
     drawn_objects, drawn_scenes = {}, {}
     for number, part in enumerate(PARTS):

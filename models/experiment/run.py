@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 DEVICES = ("auto", "cpu", "cuda")
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise UsageError(f"{self.jobs} runs at a time cannot be", where="--jobs", hint="it is at least 1")
+        if self.runs.exists() and not self.runs.is_dir():
+            raise UsageError("is not a folder", where=str(self.runs), hint="--runs names the folder to write to")
 
 
 @framed
@@ -116,6 +119,8 @@ def parse_seeds(text: str) -> list[int]:
             raise argparse.ArgumentTypeError(f"{text!r} is no list of seeds such as 0-4 or 0,2") from None
         if not numbers:
             raise argparse.ArgumentTypeError(f"{part!r} runs backwards")
+        if numbers[-1] - numbers[0] >= MOST_SEEDS:
+            raise argparse.ArgumentTypeError(f"{part!r} is more than {MOST_SEEDS} seeds")
         seeds.update(dict.fromkeys(numbers))
     return list(seeds)
 
@@ -123,9 +128,9 @@ def parse_seeds(text: str) -> list[int]:
 def _require_none(failures: dict[Run, str], total: int) -> None:
     if failures:
         lines = "".join(f"\n  {run}: {failure}" for run, failure in failures.items())
+        others = "the others are finished; " if len(failures) < total else ""
         raise DwcaExportError(
-            f"{len(failures)} of {total} runs failed:{lines}",
-            hint="the others are finished; the same command tries again",
+            f"{len(failures)} of {total} runs failed:{lines}", hint=f"{others}the same command tries again"
         )
 
 

@@ -84,3 +84,8 @@ def test_a_failure_leaves_the_older_set_and_no_litter(tmp_path, monkeypatch):
     assert written
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_more_than_memory_holds_is_refused(tmp_path, capsys):
+    assert shapes.main(["--out", str(tmp_path / "set"), "--objects", "99999999999"]) == 2
+    assert "at most 100000 objects" in capsys.readouterr().err

@@ -16,10 +16,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from dwca_export.errors import UsageError
+from dwca_export.errors import DwcaExportError, UsageError
 from models.data import shapes
 from models.experiment.children import ROOT
-from models.experiment.run import Settings, choose_device, main, parse_seeds
+from models.experiment.run import Settings, _require_none, choose_device, main, parse_seeds
 from models.experiment.side_by_side import run_all
 from models.experiment.what import Run
 
@@ -193,7 +193,22 @@ def test_seeds_are_read(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "4-0", "1-", "-1", "0,,1"])
+@pytest.mark.parametrize("text", ["", "a", "4-0", "1-", "-1", "0,,1", "0-99999999999"])
 def test_what_is_no_list_of_seeds_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError):
         parse_seeds(text)
+
+
+def test_a_file_in_the_place_of_the_runs_is_refused(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UsageError, match="is not a folder"):
+        Settings(runs=tmp_path / "runs")
+
+
+def test_others_are_finished_only_where_there_are_any():
+    with pytest.raises(DwcaExportError) as some:
+        _require_none({RUNS[0]: "fault"}, 2)
+    with pytest.raises(DwcaExportError) as every:
+        _require_none({RUNS[0]: "fault"}, 1)
+    assert "the others are finished" in some.value.hint
+    assert every.value.hint == "the same command tries again"
