@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -298,7 +299,7 @@ def _read(file: Path, description: dict[str, Any], names: tuple[str, ...]) -> di
             raise _damaged(file, f"its SHA-256 is not the one in {DESCRIPTION}")
         with np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(file, f"it cannot be read ({error})") from error
 
 
