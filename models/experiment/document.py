@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dwca_export.errors import InputRefusedError
-from models.data import fashion, thin_objects
+from models.data import curation, fashion, thin_objects
 from models.detection import scenes as detection
 from models.detection.average_precision import Boxes, average_precisions, mean_average_precision
 from models.experiment import measures
@@ -54,7 +54,7 @@ class Truth:
     Attributes:
         classes: Names of the classes.
         groups: Classes that are easily taken for each other, by name of the group.
-        clusters: int `(N,)`: images of the same number are no independent ones; they show the same drawing.
+        clusters: int `(N,)`: images of the same number are no independent ones; one vendor drew what they show.
         lengths: `(N,)`, lengths of the objects in pixels; None where they have none.
     """
 
@@ -68,10 +68,23 @@ class Truth:
         return [self.classes.index(name) for name in self.groups[group]]
 
 
-def objects_truth(test: thin_objects.Objects) -> Truth:
-    """What is known of the thin objects."""
+def objects_truth(test: thin_objects.Objects, description: Document) -> Truth:
+    """What is known of the thin objects.
+
+    Args:
+        test: The test part.
+        description: What `dataset.json` says.
+    """
     groups = {"look-alikes": thin_objects.LOOKALIKES}
-    return Truth(thin_objects.CLASSES, groups, test.icons.astype(np.int64), test.lengths)
+    return Truth(thin_objects.CLASSES, groups, _vendors(description)[test.icons], test.lengths)
+
+
+def _vendors(description: Document) -> npt.NDArray[np.int64]:
+    """Number the vendor of each drawing; a drawing of which none is credited is one of its own."""
+    authors = {credit["prefix"]: credit["author"] for credit in description["credits"] if "prefix" in credit}
+    recipe = curation.read()
+    names = [authors.get(icon.partition(":")[0], icon) for icon in description["icons"]]
+    return np.asarray(np.unique([recipe.group(name) for name in names], return_inverse=True)[1], np.int64)
 
 
 def fashion_truth(images: int) -> Truth:
@@ -107,7 +120,7 @@ def classification(task: str, found: Sequence[Finished], truth: Truth) -> Docume
     variants = {name: _described(runs[name], _classified(seeds, truth)) for name, seeds in answers.items()}
     return {
         **_common(found, truth.classes, len(labels)),
-        "drawings": len(np.unique(truth.clusters)),
+        "vendors": len(np.unique(truth.clusters)),
         "groups": {name: list(members) for name, members in truth.groups.items()},
         "images_by_length": _images_by_length(truth),
         "variants": variants,
@@ -135,7 +148,7 @@ def drift(variants: Mapping[str, Document]) -> Document | None:
     group_2, batch_2, group_64, batch_64 = ([one[s] for s in seeds] for one in by_seed)
     gaps = [[a - b for a, b in zip(*pair, strict=True)] for pair in ((group_2, batch_2), (group_64, batch_64))]
     difference = paired_difference(*gaps)
-    return {"measure": "accuracy", "difference": asdict(difference), "drawings": None, "p_holm": difference.p}
+    return {"measure": "accuracy", "difference": asdict(difference), "vendors": None, "p_holm": difference.p}
 
 
 def scenes(found: Sequence[Finished], test: thin_objects.Scenes) -> Document:
@@ -268,7 +281,7 @@ def _comparisons(
 def _drawn(
     answers: Mapping[str, Mapping[int, Classified]], truth: Truth, chosen: npt.NDArray[np.bool_], one: str = DWCA
 ) -> dict[str, tuple[float, float] | None]:
-    """Interval over drawings of the difference to each variant, of the seeds that both have."""
+    """Interval over vendors of the difference to each variant, of the seeds that both have."""
     intervals = {}
     for other in answers:
         seeds = sorted(answers.get(one, {}).keys() & answers[other].keys())
@@ -304,7 +317,7 @@ def _compared(
         "variant": one,
         "against": other,
         "difference": asdict(difference),
-        "drawings": list(interval) if interval else None,
+        "vendors": list(interval) if interval else None,
     }
 
 

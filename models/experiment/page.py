@@ -58,7 +58,7 @@ def _of_task(name: str, task: Document) -> str:
         else " **These are generated shapes, not the data.**"
     )
     recipe, dataset = task["recipe"], task["dataset"]
-    drawings = f" of {task['drawings']} drawings" if name == "objects" else ""
+    drawings = f" of {task['vendors']} vendors' drawings" if name == "objects" else ""
     return (
         f"`{name}`: {task['test_images']} test images{drawings}, seeds: {counts}, epochs: {recipe['epochs']}; "
         f"data {dataset['name']}, SHA-256 `{dataset['sha256'][:12]}`.{real}"

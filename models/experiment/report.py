@@ -123,7 +123,7 @@ def _task(task: str, found: list[results.Finished], data: Path | None) -> Docume
         raise InputRefusedError(what_, hint="--data names the folder of the data that the runs were trained on")
     if task == "objects":
         test = thin_objects.load_objects(data, "test")
-        return document.classification(task, found, document.objects_truth(test))
+        return document.classification(task, found, document.objects_truth(test, thin_objects.describe(data)))
     return document.scenes(found, thin_objects.load_scenes(data, "test"))
 
 

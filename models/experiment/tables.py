@@ -98,7 +98,7 @@ def _overall(task: Document) -> str:
 
 
 def _differences(document: Document) -> str:
-    heads = ("DWCA against", "all classes", "p", "over drawings", "", "look-alikes", "p", "over drawings", "")
+    heads = ("DWCA against", "all classes", "p", "over vendors", "", "look-alikes", "p", "over vendors", "")
     compared = [one for one in document["objects"]["comparisons"] if one["variant"] == "dwca"]
     lines = []
     for name in dict.fromkeys(one["against"] for one in compared):
@@ -112,8 +112,8 @@ def _differences(document: Document) -> str:
 def _difference_cells(comparison: Document | None) -> list[str]:
     if comparison is None:
         return ["", "", "", WORDS["unmeasured"]]
-    drawings = comparison["drawings"]
-    interval = f"{100 * drawings[0]:+.1f} to {100 * drawings[1]:+.1f}" if drawings else ""
+    vendors = comparison["vendors"]
+    interval = f"{100 * vendors[0]:+.1f} to {100 * vendors[1]:+.1f}" if vendors else ""
     return [points(comparison), _p(comparison["p_holm"]), interval, WORDS[outcome(comparison)]]
 
 

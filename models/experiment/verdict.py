@@ -38,7 +38,7 @@ def outcome(comparison: Document | None) -> Outcome:
     """Judge one comparison.
 
     It is decided where all of these say so: the interval over seeds lies on one side of 0, the corrected p-value is
-    below 0.05, and the interval over drawings, where there is one, lies on the same side.
+    below 0.05, and the interval over vendors, where there is one, lies on the same side.
 
     Args:
         comparison: Of the document; None where it was not made.
@@ -156,7 +156,15 @@ def _equal_latency(document: Document) -> list[str]:
     if wider is None or dwca is None:
         return []
     times = wider["parameters"] / dwca["parameters"]
-    return [f"The baseline of equal latency has {times:.1f} times the parameters of DWCA."]
+    apart = _apart(wider["latency"], dwca["latency"])
+    note = " Its latency is **not equal on this machine**: the two intervals do not overlap." if apart else ""
+    return [f"The baseline of equal latency has {times:.1f} times the parameters of DWCA.{note}"]
+
+
+def _apart(one: Document, other: Document) -> bool:
+    if None in (one["low"], one["high"], other["low"], other["high"]):
+        return False
+    return bool(one["low"] > other["high"] or other["low"] > one["high"])
 
 
 def _sentence(title: str, document: Document, task: str, measure: str, others: Sequence[str]) -> str:
@@ -219,15 +227,15 @@ def points(comparison: Document) -> str:
 
 
 def _doubts(comparison: Document) -> list[str]:
-    difference, drawings, p = comparison["difference"], comparison["drawings"], comparison["p_holm"]
+    difference, vendors, p = comparison["difference"], comparison["vendors"], comparison["p_holm"]
     if difference["low"] is None or p is None:
         return [difference["why"]]
     sign = (difference["low"] > 0) - (difference["high"] < 0)
     doubts = [] if sign else ["the interval over seeds holds 0"]
     if p >= LEVEL and sign:
         doubts.append(f"p is {p:.2f} after correction")
-    if drawings is not None and (drawings[0] > 0) - (drawings[1] < 0) != (sign or 1 - 2 * (difference["mean"] < 0)):
-        doubts.append("the interval over drawings holds 0")
+    if vendors is not None and (vendors[0] > 0) - (vendors[1] < 0) != (sign or 1 - 2 * (difference["mean"] < 0)):
+        doubts.append("the interval over vendors holds 0")
     return doubts
 
 

@@ -98,6 +98,8 @@ def costed(wider, dwca):
 
 def test_equal_latency_is_said_to_cost_parameters():
     assert "has 6.2 times the parameters of DWCA" in verdict(costed((3.0, 2.9, 3.1), (3.0, 2.95, 3.05)))
+    assert "not equal" not in verdict(costed((3.0, 2.9, 3.1), (3.0, 2.95, 3.05)))
+    assert "**not equal on this machine**" in verdict(costed((2.5, 2.4, 2.6), (3.0, 2.95, 3.05)))
     assert "times the parameters" not in verdict({})
 
 
