@@ -6,6 +6,7 @@ A vendor is in one part only, with all of its sets and with the vendors that the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dwca_export.errors import InputRefusedError
+from dwca_export.errors import InputRefusedError, UsageError
 from models.command import framed
 from models.data import curation as recipe
 from models.data import icons
@@ -104,12 +105,21 @@ def write(file: Path, parts: Mapping[str, str]) -> None:
     Args:
         file: The recipe.
         parts: Vendor -> part.
+
+    Raises:
+        UsageError: It cannot be written, and is as it was.
     """
     content = json.loads(file.read_text(encoding="utf-8"))
     content["parts"] = dict(parts)
     new = file.with_suffix(".new")
-    new.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    new.replace(file)
+    try:
+        new.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        new.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        what = f"cannot be written ({error.strerror or error})"
+        raise UsageError(what, where=str(file), hint="--curation names another recipe") from error
 
 
 @framed

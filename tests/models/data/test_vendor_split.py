@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from dwca_export.errors import InputRefusedError
+from dwca_export.errors import InputRefusedError, UsageError
 from models.data import curation, split
 from models.data.curation import Curation
 from models.data.thin_objects import CLASSES, PARTS
@@ -78,3 +78,17 @@ def test_a_recipe_that_cannot_be_read_is_said(tmp_path, capsys):
     (tmp_path / "curation.json").write_text("{")
     assert split.main(["--curation", str(tmp_path / "curation.json")]) == 3
     assert "the recipe cannot be read" in capsys.readouterr().err
+
+
+def test_a_full_disc_leaves_the_recipe_as_it_was(tmp_path, monkeypatch):
+    file = tmp_path / "curation.json"
+    file.write_text("{}")
+
+    def full_disc(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full_disc)
+    with pytest.raises(UsageError, match="No space left"):
+        split.write(file, {"Mill": "train"})
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_text() == "{}"
