@@ -2,8 +2,8 @@
 
 Two kinds of chance are kept apart. *Seeds*: the same recipe trained again gives another accuracy; networks of one seed
 share the order of the images and the first value of every shared parameter, so that their difference is taken seed by
-seed. *Vendors*: another test set would hold drawings of other vendors; those of one vendor are not independent, so whole
-vendors are resampled.
+seed. *Vendors*: another test set would hold drawings of other vendors; those of one vendor are not independent, so that
+whole vendors are resampled.
 """
 
 from __future__ import annotations
