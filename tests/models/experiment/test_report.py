@@ -128,6 +128,17 @@ def test_drift_is_judged_by_the_difference_of_the_leads(at_2, at_64, expected, w
     assert "different numbers of epochs" in text
 
 
+def test_drift_says_nothing_where_batch_2_learned_nothing():
+    variants = leads(-0.29, 0.1)  # 11 and 40 %, then both at 11 %
+    document = {"objects": {"drift": drift(variants), "variants": variants, "classes": list(range(11))}}
+    assert "not answered" not in verdict(document)
+    variants["dwca_batchnorm_batch2"]["accuracy"] = [0.11] * 5
+    text = verdict(document)
+    assert "not answered" in text
+    assert "11 % at best, where chance is 9 %" in text
+    assert "against the claim" not in text
+
+
 def test_drift_without_one_of_the_four_is_not_measured():
     variants = leads(0.1, 0.0)
     del variants["dwca_batchnorm"]
