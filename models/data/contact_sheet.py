@@ -6,6 +6,7 @@ Above, one row per class, from short objects to long ones; below, scenes with th
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,12 +95,24 @@ def write(directory: Path | None, out: Path) -> list[Path]:
     }
     try:
         for file, image in sheets.items():
-            # A palette, to keep a sheet below 200 kB; the method that is kindest to rare colours.
-            image.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, optimize=True)
+            _write(file, image)
     except OSError as error:
         hint = "choose another --out"
         raise UsageError(f"cannot be written ({error.strerror or error})", where=str(out), hint=hint) from error
     return list(sheets)
+
+
+def _write(file: Path, image: Image.Image) -> None:
+    """Write a sheet whole, or leave the older one as it is."""
+    packed = io.BytesIO()
+    # A palette, to keep a sheet below 200 kB; the method that is kindest to rare colours.
+    image.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    new = file.with_name(f".{file.name}")
+    try:
+        new.write_bytes(packed.getvalue())
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 @framed

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dwca_export.bench.machine import read_machine
+from dwca_export.errors import UsageError
 from models.command import framed
 from models.experiment import what
 from models.experiment.equal_cost import multiply_adds
@@ -51,10 +52,18 @@ class Effort:
     Attributes:
         processes: How many processes measure all networks.
         rounds: Rounds in each process.
+
+    Raises:
+        UsageError: One of them is below 1.
     """
 
     processes: int = 8
     rounds: int = 150
+
+    def __post_init__(self) -> None:
+        for name, value in (("--processes", self.processes), ("--rounds", self.rounds)):
+            if value < 1:
+                raise UsageError(f"{value} is too few", where=name, hint="it is at least 1")
 
 
 def measure(task: str, effort: Effort) -> list[Document]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dwca_export.errors import DwcaExportError
+from dwca_export.errors import DwcaExportError, UsageError
 from models.experiment.one_run import carry_out
 from models.experiment.what import Run
 from models.recipe import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from models.training import Epoch
 
 INTERRUPTED = 130
@@ -30,16 +34,18 @@ def main() -> int:
     request: dict[str, Any] = json.loads(sys.stdin.read())
     # Runs side by side are faster than the threads of one: the networks are small.
     torch.set_num_threads(1)
+    run, runs = Run(**request["run"]), Path(request["runs"])
     try:
-        result = carry_out(
-            Run(**request["run"]),
-            Recipe(**request["recipe"]),
-            request["dataset"],
-            Path(request["data"]) if request["data"] else None,
-            Path(request["runs"]),
-            request["device"],
-            _report,
-        )
+        with alone_in(run.folder(runs)):
+            result = carry_out(
+                run,
+                Recipe(**request["recipe"]),
+                request["dataset"],
+                Path(request["data"]) if request["data"] else None,
+                runs,
+                request["device"],
+                _report,
+            )
     except DwcaExportError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -47,6 +53,34 @@ def main() -> int:
         return INTERRUPTED
     _tell({"metrics": result["metrics"]})
     return 0
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from working on a run's folder, until this one leaves it or ends.
+
+    Args:
+        folder: The run's folder, which is made.
+
+    Raises:
+        UsageError: Another process works on it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        hint = "--runs names another folder"
+        raise UsageError(f"cannot be written ({error.strerror})", where=str(folder), hint=hint) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        hint = "wait for it, or --runs names another folder"
+        raise UsageError("another command trains this run", where=str(folder), hint=hint) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _report(epochs: list[Epoch]) -> None:

@@ -42,3 +42,17 @@ def test_a_folder_that_cannot_be_written_is_said(drawn_set, tmp_path, place, cap
 def test_an_absent_set_is_said(tmp_path, capsys):
     assert contact_sheet.main([str(tmp_path / "none"), "--out", str(tmp_path)]) == 3
     assert "no built data set" in capsys.readouterr().err
+
+
+def test_a_sheet_that_cannot_be_written_whole_leaves_the_older_one(tmp_path, monkeypatch):
+    sheet = tmp_path / "data-test.png"
+    sheet.write_bytes(b"older")
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        contact_sheet._write(sheet, Image.new("RGB", (8, 8)))
+    assert [file.name for file in tmp_path.iterdir()] == ["data-test.png"]
+    assert sheet.read_bytes() == b"older"

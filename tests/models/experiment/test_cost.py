@@ -76,3 +76,9 @@ def test_a_file_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path, caps
     assert "cannot be written" in capsys.readouterr().err
     assert main(["--task", "fashion", "--out", str(tmp_path / "cost.json")]) == 0
     assert json.loads((tmp_path / "cost.json").read_text())["rows"] == []
+
+
+@pytest.mark.parametrize("option", ["--processes", "--rounds"])
+def test_no_measurement_at_all_is_refused(option, capsys):
+    assert main([option, "0"]) == 2
+    assert f"{option}: 0 is too few" in capsys.readouterr().err
