@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import signal
 import struct
 
 import numpy as np
@@ -57,3 +58,13 @@ def idx_folder(tmp_path_factory):
         for name, array in ((f"{stem}-images-idx3-ubyte", images), (f"{stem}-labels-idx1-ubyte", labels)):
             write_idx(folder / f"{name}.gz", array)
     return folder
+
+
+@pytest.fixture
+def from_a_terminal():
+    """As a terminal starts commands: whoever runs the tests in the background has some signals ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

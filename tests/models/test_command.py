@@ -14,6 +14,7 @@ import pytest
 from dwca_export.errors import InputRefusedError, UsageError
 from models.command import framed
 
+pytestmark = pytest.mark.usefixtures("from_a_terminal")
 ROOT = Path(__file__).parents[2]
 
 

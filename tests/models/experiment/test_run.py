@@ -23,6 +23,7 @@ from models.experiment.run import Settings, _require_none, choose_device, main, 
 from models.experiment.side_by_side import run_all
 from models.experiment.what import Run
 
+pytestmark = pytest.mark.usefixtures("from_a_terminal")
 VARIANTS = ["baseline", "plain5x5"]
 RUNS = [Run("objects", name, 0) for name in VARIANTS]
 
