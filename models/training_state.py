@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import torch
 
 from dwca_export.errors import InputRefusedError
 from models.training import Epoch
+from models.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,16 +51,10 @@ class StateFile:
             "optimiser": optimiser.state_dict(),
             "epochs": [asdict(epoch) for epoch in epochs],
         }
-        new = self.path.with_name(f".{self.path.name}")
         # By way of memory: torch makes a RuntimeError of a disc that is full.
         stream = io.BytesIO()
         torch.save(content, stream)
-        try:
-            new.write_bytes(stream.getvalue())
-            os.replace(new, self.path)  # noqa: PTH105 # the same as Path.replace, named as what makes it one step
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
+        write_whole(self.path, stream.getvalue())
 
     def resume(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> list[Epoch]:
         """Bring network and optimiser to where the kept training ended.

@@ -18,6 +18,7 @@ from dwca_export.errors import UsageError
 from models.command import framed
 from models.data import thin_objects
 from models.data.thin_objects import CLASSES, OBJECT_SIDE, PARTS, SCENE_SIDE
+from models.whole_file import write_whole
 
 if TYPE_CHECKING:
     from models.data.thin_objects import Objects, Scenes
@@ -107,12 +108,7 @@ def _write(file: Path, image: Image.Image) -> None:
     packed = io.BytesIO()
     # A palette, to keep a sheet below 200 kB; the method that is kindest to rare colours.
     image.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
-    new = file.with_name(f".{file.name}")
-    try:
-        new.write_bytes(packed.getvalue())
-        new.replace(file)
-    finally:
-        new.unlink(missing_ok=True)
+    write_whole(file, packed.getvalue())
 
 
 @framed

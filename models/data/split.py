@@ -6,7 +6,6 @@ A vendor is in one part only, with all of its sets and with the vendors that the
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from models.data import curation as recipe
 from models.data import icons
 from models.data.download import ICONS, obtain
 from models.data.thin_objects import CLASSES, PARTS
+from models.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,13 +111,9 @@ def write(file: Path, parts: Mapping[str, str]) -> None:
     """
     content = json.loads(file.read_text(encoding="utf-8"))
     content["parts"] = dict(parts)
-    new = file.with_suffix(".new")
     try:
-        new.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        new.replace(file)
+        write_whole(file, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
         what = f"cannot be written ({error.strerror or error})"
         raise UsageError(what, where=str(file), hint="--curation names another recipe") from error
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from dwca_export.errors import UsageError
+from models.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +29,7 @@ def write_json(content: Any, file: Path) -> None:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(f".{file.name}")
-        new.write_text(json_text(content), encoding="utf-8")
-        new.replace(file)
+        write_whole(file, json_text(content).encode())
     except OSError as error:
         what = f"cannot be written ({error.strerror})"
         raise UsageError(what, where=str(file), hint="name another folder") from error

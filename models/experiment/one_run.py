@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import time
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from models.experiment.networks import COMMON, FACTORIES
 from models.experiment.tasks import OPEN
 from models.training import Epoch, train
 from models.training_state import StateFile
+from models.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -177,7 +177,7 @@ def _carry_out(
     state = StateFile(folder / STATE, identity)
 
     def log(epochs: list[Epoch]) -> None:
-        _replace(folder / LOG, _csv(epochs).encode())
+        write_whole(folder / LOG, _csv(epochs).encode())
         report(epochs)
 
     try:
@@ -200,9 +200,9 @@ def _carry_out(
         "torch": torch.__version__,
     }
     stored = checkpoint.Checkpoint(network.cpu().state_dict(), arch, arguments, COMMON[run.task].shape, task.extra)
-    _replace(folder / WEIGHTS, stored.content())
-    _replace(folder / PREDICTIONS, _npz(arrays))
-    _replace(folder / RESULT, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    write_whole(folder / WEIGHTS, stored.content())
+    write_whole(folder / PREDICTIONS, _npz(arrays))
+    write_whole(folder / RESULT, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     state.path.unlink(missing_ok=True)
     return result
 
@@ -224,9 +224,3 @@ def _npz(arrays: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
-def _replace(file: Path, content: bytes) -> None:
-    new = file.with_name(f".{file.name}")
-    new.write_bytes(content)
-    os.replace(new, file)  # noqa: PTH105 # the same as Path.replace, named as what makes it one step
